@@ -1,4 +1,4 @@
-"""The error's energy by band of spatial frequency, of tasks whose target lies on a regular grid."""
+"""The error's energy by band of spatial frequency, for targets on a regular grid."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from encbench.contracts.regular_grid import RegularGrid
 from encbench.contracts.task import Task, regular_grid_of
 
 MOST_POINTS = 1 << 22
-"""Grids with more points have no bands: transforms take gigabytes."""
+"""Maximum number of grid points; transforms of larger grids take gigabytes."""
 SHARE = 0.2
-"""Points predicted for bands alone, at most so many times those trained on: a prediction costs a
-third of a training step on as many points, and less where batches are small."""
+"""Maximum number of points predicted only for bands, relative to those trained on; predicting a
+point costs a third of training on it, and less if batches are small."""
 
 
 class Bands:
     """Energies in octaves of radial frequency: the mean, (0, 1], (1, 2], (2, 4], … cycles per unit.
 
-    A power spectrum of photographs falls as 1/|k|², so that octaves hold like shares of it in two
-    dimensions; encodings' levels are octaves, too. Of a periodic target the spectrum is that of
-    the discrete Fourier transform. Others are mirrored at each face (the discrete cosine
-    transform, DCT-II), so that opposite borders do not meet in a jump, whose energy would be
-    spread over all frequencies; frequencies are then multiples of one half, or of 1 / (2 · side).
+    The power spectrum of photographs falls as 1/|k|², so in two dimensions octaves have similar
+    energies; encodings' levels are octaves, too. The spectrum of a periodic target is computed by
+    the discrete Fourier transform. Other targets are mirrored at each face (discrete cosine
+    transform, DCT-II), because a jump between opposite borders would spread energy over all
+    frequencies; frequencies are then multiples of one half, or of 1 / (2 · side).
 
     Args:
         grid: the points and the target.
@@ -42,14 +42,14 @@ class Bands:
         radius = np.sqrt(sum(k**2 for k in np.meshgrid(*axes, indexing="ij")))
         octaves = max(0, math.ceil(math.log2(radius.max()))) if radius.max() > 0 else 0
         self.upper: np.ndarray = np.concatenate([[0.0], 2.0 ** np.arange(octaves + 1)])
-        """(B,) upper ends of the bands [cycles per unit]; each begins above the one before."""
+        """(B,) upper ends of the bands [cycles per unit]; each band starts at the end before."""
         self._band = np.digitize(radius, self.upper, right=True).reshape(-1)
         self.target = self.energies(grid.truth)
-        """(B,)"""
+        """(B,) energy of the target by band."""
 
     def energies(self, values: np.ndarray) -> np.ndarray:
         """(B,) energy by band of values (n_1, …, n_d, O), a mean over points and channels: the sum
-        over the bands is the mean square. NaN where a value is not finite."""
+        over the bands is the mean square. All NaN if a value is not finite."""
         axes = tuple(range(values.ndim - 1))
         values = np.asarray(values, np.float64)
         if self.grid.periodic:
@@ -61,7 +61,7 @@ class Bands:
         return np.bincount(self._band, power, minlength=len(self.upper))
 
     def error(self, prediction: np.ndarray) -> np.ndarray:
-        """(B,) energy by band of prediction − truth; the prediction is (N, O)."""
+        """(B,) energy by band of prediction − truth, for a prediction (N, O)."""
         return self.energies(prediction.reshape(self.grid.truth.shape) - self.grid.truth)
 
 
@@ -79,7 +79,7 @@ class BandErrors:
         self.error.append(self.bands.error(prediction))
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """As float64 arrays, by the names that a record gives them."""
+        """The bands and errors as float64 arrays, by their names in a record."""
         return {
             "band_upper": self.bands.upper,
             "band_target": self.bands.target,
@@ -89,24 +89,24 @@ class BandErrors:
 
 
 def bands_of(task: Task) -> Bands | None:
-    """The bands of a task's grid; None where it has none, or too many points."""
+    """The bands of a task's grid; None if it has no grid, or one with too many points."""
     grid = regular_grid_of(task)
     return None if grid is None or len(grid.x) > MOST_POINTS else Bands(grid)
 
 
 def band_steps(curve: list[int], task: Task, grid: RegularGrid, trained: int) -> set[int]:
-    """The steps of the quality curve after which the error is taken by band: all where the curve
-    is over the grid's points anyway, else so few that predictions cost little beside training.
+    """The steps of the quality curve after which errors by band are computed: all if the curve is
+    computed at the grid's points anyway, else so few that predictions cost little.
 
     Args:
         curve: the steps of the quality curve, ascending.
-        task: says how many points its curve is over.
+        task: gives the number of points at which its curve is computed.
         grid: the points to predict.
-        trained: points of all steps together.
+        trained: total number of points of all steps.
     """
     count = int(SHARE * trained / len(grid.x))
     if task.curve_points == len(grid.x) or count >= len(curve):
         return set(curve)
-    # closer together at the start, where one band after the other is learned
+    # denser at the start, where one band after the other is learned
     places = np.geomspace(1, len(curve) - 1, max(1, count - 1)).round().astype(int)
     return {curve[place] for place in (0, *places, -1)}

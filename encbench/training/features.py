@@ -1,12 +1,12 @@
-"""The features of a batch of points, and what their gradient does to the encoding.
+"""Compute the features of a batch of points and pass their gradient to the encoding.
 
-Three ways, by what the encoding is:
+The method depends on the encoding:
 
-- nothing to learn: the features of points that stay the same are computed once;
+- no learned parameters: the features of points that do not change are computed once;
 - features linear in rows of tables (``Encoding.sparse_jacobian``): rows and weights are computed
-  once, and only rows that a batch reads are updated, so that the cost of a step does not grow
-  with the table;
-- anything else: forward and backward by autograd.
+  once; SGD without momentum updates only rows that a batch reads, so that the cost of a step does
+  not grow with the table;
+- any other: forward and backward by autograd.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from encbench.contracts.optimizer import Optimizer
 from encbench.errors import error_line
 
 CHUNK = 1 << 14
-"""Points whose features are computed at once."""
+"""Number of points whose features are computed at once."""
 CACHE_BYTES = 1 << 28
-"""Memory for what is kept of an epoch's points; beyond it they are computed in windows."""
+"""Maximum memory for rows and weights of all points; above it, they are computed in windows."""
 PROOF_POINTS = 256
-"""Points at which an encoding's structure is compared with what it computes."""
+"""Number of points at which an encoding's declared structure is compared with its features."""
 CHANGES = "it changes from call to call"
 HOOKED = "it has hooks"
-"""Reasons for which an encoding is left to autograd, and its Python must run at every step."""
+"""Reasons to leave an encoding to autograd and to run its Python code at every step."""
 
 
 class AutogradFeatures:
-    """Of any encoding.
+    """Features of any encoding, by autograd.
 
     Attributes:
         learned: the parameters, for an optimizer.
-        learns: whether the encoding has any.
+        learns: whether the encoding has learned parameters.
     """
 
     def __init__(self, encoding: Encoding) -> None:
@@ -53,9 +53,9 @@ class AutogradFeatures:
         self.learns = bool(self.learned)
 
     def begin(self, x: Tensor, order: Tensor) -> None:
-        """An epoch begins: points (N, d), and the order (N,) in which batches take them.
+        """Begin an epoch with points x (N, d), which batches take in this order (N,).
 
-        The tensor of the epoch before stands for the same points.
+        If x is the tensor of the epoch before, the points are the same.
         """
         self._x = x[order]
 
@@ -67,11 +67,11 @@ class AutogradFeatures:
         return features
 
     def backward(self, grad: Tensor, lr: float | None) -> None:
-        """From the gradient (n, d_e) of the loss at the last features to the parameters'.
+        """Propagate the gradient (n, d_e) at the last features to the parameters.
 
         Args:
-            lr: of plain gradient descent, whose step may be taken at once; None leaves gradients
-                to an optimizer, as they are left for every parameter in ``learned``.
+            lr: learning rate of plain gradient descent, whose step may be taken immediately; None
+                leaves gradients to an optimizer, as is done for every parameter in ``learned``.
         """
         for parameter in self.learned:
             parameter.grad = None
@@ -82,10 +82,10 @@ class AutogradFeatures:
             out.backward(grad)  # type: ignore[no-untyped-call] # torch leaves it untyped
 
     def clear(self) -> None:
-        """An optimizer has taken its step: set gradients that are kept back to zero."""
+        """Set stored gradients to zero after an optimizer's step."""
 
     def settle(self) -> None:
-        """Write values that are kept apart back to the encoding's parameters."""
+        """Write values that are stored separately back to the encoding's parameters."""
 
 
 @dataclass
@@ -94,7 +94,7 @@ class Lookup:
 
     parameter: str
     start: int
-    """First feature; there are L times the table's columns."""
+    """Index of the first feature; there are L times as many features as the table has columns."""
     rows: Tensor
     """(N, L, m)."""
     weights: Tensor
@@ -103,10 +103,10 @@ class Lookup:
 
 @dataclass
 class Points:
-    """What features of some points are made of."""
+    """The constant features of some points and the lookups that give the others."""
 
     constant: dict[int, Tensor]
-    """Features that do not change: the first one's number to (N, c), c adjacent ones."""
+    """Features that do not change: (N, c) for c adjacent ones, by the index of the first."""
     lookups: list[Lookup]
 
     def tensors(self) -> Iterator[Tensor]:
@@ -115,7 +115,7 @@ class Points:
             yield from (lookup.rows, lookup.weights)
 
     def map(self, function: Callable[..., Tensor], *others: Points) -> Points:
-        """Of what a function makes of each tensor, and of those of others in its place."""
+        """Apply a function to each tensor and the corresponding tensors of the others."""
         every = (self, *others)
         return Points(
             {start: function(*(each.constant[start] for each in every)) for start in self.constant},
@@ -135,19 +135,19 @@ class TrainedTable:
     """A table of parameters of which few rows have a gradient.
 
     Attributes:
-        values: (R', F), what is trained: the parameter, or only those of its rows that points
-            have read. Without a gradient SGD with momentum and Adam leave a row where it is, so
-            that training those alone is exactly training the table.
+        values: (R', F), the trained values: the parameter, or only its rows that points have read.
+            SGD with momentum and Adam do not change rows that never had a gradient, so training
+            the others alone gives exactly the same result.
     """
 
     def __init__(self, parameter: nn.Parameter) -> None:
         self.parameter = parameter
         self.values = parameter
-        self._kept: Tensor | None = None  # the rows of the parameter that ``values`` has
-        self._places: Tensor | None = None  # for each row of the parameter its number there, or −1
+        self._kept: Tensor | None = None  # rows of the parameter that ``values`` holds
+        self._places: Tensor | None = None  # index in ``values`` of each row, or −1
 
     def keep(self, rows: Tensor) -> None:
-        """Have these rows (K,) among the values, and where they are few, those alone."""
+        """Include these rows (K,) in the values; if they are few, drop rows that were not read."""
         read = torch.unique(rows).long()
         if self._kept is None or self._places is None:
             if self.values.grad is not None or 2 * len(read) > len(self.parameter):
@@ -171,7 +171,7 @@ class TrainedTable:
         return self._kept is not None
 
     def numbers(self, rows: Tensor) -> Tensor:
-        """Where rows of the parameter are among the values."""
+        """Indices in ``values`` of rows of the parameter."""
         return rows if self._places is None else self._places[rows.long()]
 
     def settle(self) -> None:
@@ -180,26 +180,26 @@ class TrainedTable:
             self.parameter.detach()[self._kept] = self.values.detach()
 
     def descend(self, rows: Tensor, gradients: Tensor, lr: float) -> None:
-        """A step of gradient descent, for the gradients (K, F) at rows (K,)."""
+        """Take a step of gradient descent with gradients (K, F) at rows (K,)."""
         add_rows(self.values.detach(), rows, gradients, -lr)
 
     def accumulate(self, rows: Tensor, gradients: Tensor) -> None:
-        """Add to the gradient of ``values``."""
+        """Add gradients (K, F) at rows (K,) to that of ``values``."""
         if self.values.grad is None:
             self.values.grad = torch.zeros_like(self.values)
         add_rows(self.values.grad, rows, gradients, 1.0)
 
     def clear(self, rows: Tensor) -> None:
-        """Set the gradient at rows (K,) back to zero."""
+        """Set the gradient at rows (K,) to zero."""
         if self.values.grad is not None:
             self.values.grad.index_fill_(0, rows.long(), 0.0)
 
 
 def add_rows(table: Tensor, rows: Tensor, values: Tensor, factor: float) -> None:
-    """``table[rows[k]] += factor · values[k]``, also for rows that stand twice.
+    """``table[rows[k]] += factor · values[k]``, also for repeated rows.
 
-    By columns: along one axis ``index_add_`` is ten to twenty times faster than along rows (CPU,
-    torch 2.13), and a pair of columns is one of complex numbers.
+    Adds column by column: in one dimension ``index_add_`` is ten to twenty times faster than by
+    rows (CPU, torch 2.13); a pair of columns is added as one column of complex numbers.
     """
     if table.shape[1] % 2 == 0 and table.dtype in (torch.float32, torch.float64):
         table, values = (
@@ -210,13 +210,13 @@ def add_rows(table: Tensor, rows: Tensor, values: Tensor, factor: float) -> None
 
 
 class TableFeatures:
-    """Of an encoding whose features are constant, or linear in rows of tables.
+    """Features of an encoding that are constant or linear in rows of tables.
 
     Args:
-        encoding: one of which ``why_not_tables`` has nothing to say.
-        optimizer: what will train it.
-        points: how many points training takes in all, repeated ones counted.
-        batch_size: of the batches.
+        encoding: one for which ``why_not_tables`` returns None.
+        optimizer: the optimizer that will train it.
+        points: total number of points of all steps, repeated ones included.
+        batch_size: number of points per batch.
     """
 
     def __init__(
@@ -234,7 +234,7 @@ class TableFeatures:
 
     @property
     def learned(self) -> list[nn.Parameter]:
-        """What an optimizer trains; a new epoch may replace it by one with more rows."""
+        """The parameters for an optimizer; a new epoch may replace one by one with more rows."""
         return [] if self.optimizer.plain else [table.values for table in self.tables.values()]
 
     def begin(self, x: Tensor, order: Tensor) -> None:
@@ -276,10 +276,10 @@ class TableFeatures:
             table.settle()
 
     def _prepared(self, x: Tensor) -> Points | None:
-        """What is kept of all points; None where that does not fit or pay."""
+        """Features and lookups of all points; None if they do not fit or storing does not pay."""
         few = points_of(self.encoding, x[:PROOF_POINTS])
         size = sum(tensor[0].nbytes for tensor in few.tensors())
-        # once a table is compact, rows that points read must be found in it
+        # a compact table must contain all rows that the points read
         compact = any(table.compact for table in self.tables.values())
         if not compact and (size * len(x) > CACHE_BYTES or self.points < len(x)):
             return None
@@ -306,14 +306,14 @@ class TableFeatures:
 
 
 def weighted_sum(table: Tensor, lookup: Lookup) -> Tensor:
-    """(n, L · F) features."""
+    """The features (n, L · F) of a lookup."""
     rows, weights = lookup.rows.flatten(0, 1), lookup.weights.flatten(0, 1)
     sums = F.embedding_bag(rows, table, per_sample_weights=weights, mode="sum")
     return sums.view(len(lookup.rows), -1)
 
 
 def points_of(encoding: Encoding, x: Tensor) -> Points:
-    """What the features at x (N, d) are made of."""
+    """The constant features and the lookups at x (N, d)."""
     first, *others = (_points_of(encoding, chunk) for chunk in torch.split(x, CHUNK))
     return first.map(lambda *each: torch.cat(each), *others) if others else first
 
@@ -345,7 +345,7 @@ def _points_of(encoding: Encoding, x: Tensor) -> Points:
 
 
 def _levels(blocks: Sequence[SparseBlock]) -> list[list[SparseBlock]]:
-    """Blocks whose features are adjacent and of the same shape, together."""
+    """Group blocks of one table with adjacent features and rows of the same shape."""
     runs: list[list[SparseBlock]] = []
     for block in blocks:
         before = runs[-1][-1] if runs else None
@@ -362,19 +362,19 @@ def _levels(blocks: Sequence[SparseBlock]) -> list[list[SparseBlock]]:
 
 
 def why_not_tables(encoding: Encoding, x: Tensor) -> str | None:
-    """Why the features at x (N, d) must be left to autograd; None if they need not.
+    """The reason to leave the features at x (N, d) to autograd; None if there is none.
 
-    What ``sparse_jacobian`` claims is compared with ``forward`` for random tables. An encoding
-    whose features or attributes change from call to call is left to autograd too.
+    Features from ``sparse_jacobian`` are compared with those of ``forward`` for random tables. An
+    encoding whose features or attributes change from call to call is left to autograd, too.
     """
     if any(map(has_hooks, encoding.modules())):
         return HOOKED
-    # all over the domain: neighbours of an image's first pixel see little of it
+    # spread over the domain: the first pixels of an image cover little of it
     x = x[torch.linspace(0, len(x) - 1, min(len(x), PROOF_POINTS)).round().long()]
     learned = {name: p for name, p in encoding.named_parameters() if p.requires_grad}
     with torch.enable_grad():  # as in training
         features: Tensor = encoding(x).detach()
-        before = State(encoding)  # with what the first call has cached
+        before = State(encoding)  # after the first call, which may fill caches
         again = encoding(x)
     if not torch.equal(features, again) or State(encoding) != before:
         return CHANGES
@@ -398,11 +398,11 @@ def why_not_tables(encoding: Encoding, x: Tensor) -> str | None:
             values = weighted_sum(random[lookup.parameter], lookup)
             features[:, lookup.start : lookup.start + values.shape[1]] = values
     close = torch.allclose(features, wanted, rtol=0, atol=1e-5 * float(wanted.abs().max()))
-    return None if close else "its sparse_jacobian is not what its features depend on"
+    return None if close else "its sparse_jacobian does not give its features"
 
 
 def has_hooks(module: nn.Module) -> bool:
-    """Whether something is called beside a module, or with the gradient of its parameters."""
+    """Whether a module or one of its own parameters has hooks."""
     names = (name for name in vars(module) if "hooks" in name and "state_dict" not in name)
     return any(vars(module)[name] for name in names) or any(
         parameter._backward_hooks or parameter._post_accumulate_grad_hooks
@@ -411,13 +411,14 @@ def has_hooks(module: nn.Module) -> bool:
 
 
 class State(pickle.Pickler):
-    """What a module keeps from call to call, to be compared.
+    """A snapshot of a module's attributes, to find out whether calls change them.
 
-    Tensors are equal if they are the same and nobody has written to them; functions, and objects
-    that refuse to be pickled, if they are the same. Where pickling fails, it equals nothing.
+    Tensors are equal if they are the same object and were not written to in between; functions,
+    and objects that cannot be pickled, if they are the same object. If pickling fails as a whole,
+    the snapshot equals nothing.
 
     Attributes:
-        tensors: parameters and buffers, and those in other attributes.
+        tensors: parameters, buffers, and tensors in other attributes.
     """
 
     def __init__(self, module: nn.Module) -> None:
@@ -434,11 +435,11 @@ class State(pickle.Pickler):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, State) and self._bytes == other._bytes != b""
 
-    __hash__ = None  # type: ignore[assignment] # what is compared this way has none
+    __hash__ = None  # type: ignore[assignment] # only compared, never hashed
 
     def persistent_id(self, value: Any) -> tuple[int, int] | None:
         if isinstance(value, Tensor):
-            self.tensors.append(value)  # so that no later one gets its id
+            self.tensors.append(value)  # kept alive, so that no later tensor gets its id
             return id(value), -1 if value.is_inference() else value._version
         fixed = isinstance(value, type | FunctionType | BuiltinFunctionType | ModuleType)
         return (id(value), 0) if fixed or any(value is each for each in self._modules) else None
@@ -446,5 +447,5 @@ class State(pickle.Pickler):
     def reducer_override(self, value: Any) -> Any:
         try:
             return value.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
-        except Exception:  # whatever an object raises that cannot be pickled
+        except Exception:  # objects that cannot be pickled raise any type
             return int, (id(value),)

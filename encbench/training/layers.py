@@ -1,4 +1,4 @@
-"""The layers of a coordinate MLP by matrix products into buffers that are kept."""
+"""The layers of a coordinate MLP as matrix products into reused buffers."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class Linear:
     beta: float
 
     def descend(self, grad: Tensor, x: Tensor, lr: float) -> None:
-        """A step of gradient descent, from the gradient (n, n_out) at the output for x (n, n_in).
+        """Take a step of gradient descent, given the gradient (n, n_out) at the output for x.
 
-        The gradient of the weight is added where it is computed, and stored nowhere.
+        The gradient of the weight is added to it as it is computed, without being stored.
         """
         self.weight.addmm_(grad.t(), x, alpha=-lr * self.scale)
         self.bias.add_(grad.sum(0), alpha=-lr * self.beta)
 
     def differentiate(self, grad: Tensor, x: Tensor) -> None:
-        """Write the gradients of weight and bias where optimizers read them."""
+        """Write the gradients of weight and bias to their ``grad``, for an optimizer."""
         for parameter in (self.weight, self.bias):
             if parameter.grad is None:
                 parameter.grad = torch.empty_like(parameter)
@@ -43,7 +43,7 @@ class Linear:
 
 
 def _linear(module: nn.Module) -> Linear:
-    assert isinstance(module, nn.Linear | NTKLinear), "why_not_layerwise has looked"
+    assert isinstance(module, nn.Linear | NTKLinear), "checked by why_not_layerwise"
     scale, beta = (module.scale, module.beta) if isinstance(module, NTKLinear) else (1.0, 1.0)
     weight, bias = module.parameters()
     return Linear(weight, bias, scale, beta)
@@ -52,9 +52,9 @@ def _linear(module: nn.Module) -> Linear:
 class Layers:
     """Forward and backward pass of ``CoordinateMLP.layers``.
 
-    Eager PyTorch allocates each activation and each gradient anew, and scales inputs and biases in
-    passes of their own. Here a layer is one product that scales, adds the bias and writes to a
-    buffer. What a call returns is valid until the next one.
+    Eager PyTorch allocates memory for each activation and each gradient, and scales inputs and
+    biases in separate passes. Here a layer is one product that scales, adds the bias and writes to
+    a buffer. A returned tensor is valid until the next call.
     """
 
     def __init__(self, model: CoordinateMLP) -> None:
@@ -70,7 +70,7 @@ class Layers:
         Raises:
             PluginError: the features have another dtype or device than the weights.
         """
-        # of others torch speaks of mat1 and mat2
+        # torch's own error would only mention mat1 and mat2
         check_kind(self._encoding, features, self.linears[0].weight)
         outputs = self._buffers("outputs", [len(each.weight) for each in self.linears], features)
         self._inputs: list[Tensor] = [features]
@@ -83,11 +83,11 @@ class Layers:
         return outputs[-1]
 
     def backward(self, grad: Tensor, lr: float | None, *, to_features: bool) -> Tensor | None:
-        """Go back from the gradient (n, O) at the last outputs.
+        """Propagate the gradient (n, O) at the last outputs back through the layers.
 
         Args:
-            lr: rate of a step of gradient descent; None leaves gradients to an optimizer.
-            to_features: whether the gradient (n, d_e) at the features is wanted.
+            lr: learning rate of gradient descent; None leaves gradients to an optimizer.
+            to_features: whether to return the gradient (n, d_e) at the features.
         """
         widths = [each.weight.shape[1] for each in self.linears]
         gradients = self._buffers("gradients", widths, grad)
@@ -118,7 +118,7 @@ class Layers:
         return a.detach()
 
     def _through_activation(self, index: int, grad: Tensor) -> Tensor:
-        """From the gradient at an activation's output to that at its input."""
+        """The gradient at an activation's input, given that at its output."""
         z, a = self._activated[index]
         if z is not a:
             return torch.autograd.grad(a, z, grad)[0]
@@ -126,7 +126,7 @@ class Layers:
         return grad
 
     def _buffers(self, kind: str, widths: list[int], like: Tensor) -> list[Tensor]:
-        """One (n, width) tensor for each width; those of fewer points are parts of larger ones."""
+        """One (n, width) tensor per width; those for fewer points are views of larger ones."""
         count = len(like)
         kept = self._kept.setdefault(kind, {})
         if count not in kept:
@@ -140,7 +140,7 @@ class Layers:
 
 
 def why_not_layerwise(model: nn.Module) -> str | None:
-    """Why the layers of a model must be left to autograd; None if they need not."""
+    """The reason to leave the layers of a model to autograd; None if there is none."""
     if type(model) is not CoordinateMLP:
         return "the network is no CoordinateMLP"
     kinds = [type(module) for module in model.layers]

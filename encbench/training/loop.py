@@ -1,4 +1,4 @@
-"""The training loop: mini-batches of points, shuffled anew each epoch, and the curves."""
+"""The training loop: mini-batches of points, reshuffled each epoch, and the curves."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ from encbench.training.layers import Layers, why_not_layerwise
 from encbench.training.step import make_step
 
 LOSS_INTERVALS = 512
-"""Points kept of the loss curve; a plot as wide as a page shows no more."""
+"""Maximum number of points of the loss curve; a plot as wide as a page shows no more."""
 CHECK_EVERY = 64
-"""Steps between two looks at the loss: reading it waits for the device."""
+"""Steps between checks of the loss; reading it waits for the device."""
 CHUNK = 1 << 11
-"""Points predicted at once: hidden activations stay within the processor's caches."""
+"""Number of points predicted at once; hidden activations then fit in the processor's caches."""
 
 Progress = Callable[[int, int, float], None]
-"""Called with steps done, steps in all, and the last loss."""
+"""Called with the number of steps done, the total number of steps, and the last loss."""
 
 
 class Diverged(Exception):
@@ -56,7 +56,7 @@ class Diverged(Exception):
 
 @dataclass
 class Training:
-    """What training gives besides the network: its length and its curves."""
+    """The results of training besides the network: its length and its curves."""
 
     steps: int = 0
     epochs: float = 0.0
@@ -67,16 +67,16 @@ class Training:
     curve: list[float] = field(default_factory=list)
     """The task's progress metric after ``curve_step`` steps; 0 is before training."""
     curve_seconds: list[float] = field(default_factory=list)
-    """Time [s] of those steps and of making their points, nothing else."""
+    """Time [s] of those steps and of drawing points for new epochs; evaluation is excluded."""
     bands: BandErrors | None = None
-    """Of tasks whose target lies on a regular grid."""
+    """Errors by frequency, for tasks whose target lies on a regular grid."""
     points: int = 0
-    """Points trained on, those of an epoch that is like the one before counted once."""
+    """Number of points trained on; an epoch equal to the one before is not counted again."""
     how: str = ""
-    """How a step was computed, and why if not in the fastest way."""
+    """Method of computing a step, and the reason if it is not the fastest one."""
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """The curves as float64 arrays, by the names that a record gives them."""
+        """The curves as float64 arrays, by their names in a record."""
         curves = {
             name: np.asarray(getattr(self, name), dtype=np.float64)
             for name in ("loss_step", "loss", "curve_step", "curve")
@@ -84,7 +84,7 @@ class Training:
         return curves | (self.bands.arrays() if self.bands else {})
 
     def best(self, *, higher: bool = True) -> tuple[float, int] | tuple[None, None]:
-        """The best value of the curve and its step; None where all values are NaN.
+        """The best value of the curve and its step; None if all values are NaN.
 
         Args:
             higher: whether higher values are better.
@@ -97,7 +97,7 @@ class Training:
 
 
 def predictor(model: nn.Module, task: Task) -> Predict:
-    """The trained function, from coordinates to outputs on the CPU; works in chunks."""
+    """The trained function from coordinates to outputs on the CPU, evaluated in chunks."""
     device = next(model.parameters()).device
     layers = (
         Layers(model)
@@ -126,10 +126,10 @@ def predictor(model: nn.Module, task: Task) -> Predict:
 
 
 def batch_of(config: TrainingConfig, points: int) -> int:
-    """Points of a step; of an epoch of fewer points that many, where its size was not set.
+    """Number of points of a step: the batch size, or those of an epoch if there are fewer.
 
     Raises:
-        ParameterError: the size of the batch was set, and is larger than an epoch.
+        ParameterError: the batch size was set explicitly and exceeds the points of an epoch.
     """
     if config.batch_size == "all":
         return points
@@ -142,7 +142,7 @@ def batch_of(config: TrainingConfig, points: int) -> int:
 
 
 def total_steps(config: TrainingConfig, points: int) -> int:
-    """Optimizer steps of the whole training.
+    """Total number of optimizer steps.
 
     Raises:
         ParameterError: as ``batch_of``.
@@ -150,7 +150,7 @@ def total_steps(config: TrainingConfig, points: int) -> int:
     batch = batch_of(config, points)
     if config.steps is not None:
         return config.steps
-    assert config.epochs is not None, "planning fills in epochs where steps are not given"
+    assert config.epochs is not None, "planning sets epochs if steps are not given"
     return config.epochs * math.ceil(points / batch)
 
 
@@ -172,22 +172,22 @@ def train(
     """Train a model in place.
 
     Args:
-        model: coordinates to outputs.
-        task: its points, loss and progress metric.
-        config: batch size, length, and the encoding's part of the learning rate.
-        lr: the learning rate, a number also where ``config`` says "auto".
-        optimizer: what a step does.
+        model: maps coordinates to outputs.
+        task: gives the points, the loss and the progress metric.
+        config: batch size, length, and the factor of the encoding's learning rate.
+        lr: the learning rate, a number even if ``config`` has "auto".
+        optimizer: the optimizer of the steps.
         schedule: the learning rate over time, relative to ``lr``.
-        data: draws the points, for tasks that have new ones each epoch.
-        batches: shuffles them.
-        progress: called from time to time.
-        at_step: what to call after which number of steps.
-        following: makes a context for each evaluation of the progress metric, whose time is not
-            time of training.
-        result: filled as training goes on, and complete even where training stops early.
+        data: generator that draws the points, for tasks with new points each epoch.
+        batches: generator that shuffles them.
+        progress: called at intervals.
+        at_step: functions to call, by the number of steps after which they are called.
+        following: creates a context around each evaluation of the progress metric, which does not
+            count as training time.
+        result: filled during training, and complete even if training stops early.
 
     Raises:
-        Diverged: the loss or the parameters are not finite; says at which step.
+        Diverged: the loss, a parameter or the curve's last value is not finite; names the step.
     """
     device = next(model.parameters()).device
     points = _Points(task, data, device)
@@ -219,7 +219,7 @@ def train(
 
     def follow(step: int) -> None:
         with following():
-            once = _remembering(predict)
+            once = _cached(predict)
             value = _number(task.progress_metric(once))
             if result.bands is not None and step in banded:
                 result.bands.add(step, once(result.bands.bands.grid.x).numpy())
@@ -256,7 +256,7 @@ def train(
                 step.settle()
             if done in evaluate_at:
                 follow(done)
-            # the very last update can overshoot after its loss was still finite
+            # the last update can diverge although its loss was still finite
             if (done in callbacks or done == steps) and not _is_finite(model):
                 raise Diverged(done, lr, "a parameter")
             if done in callbacks:
@@ -274,14 +274,14 @@ def train(
 
 
 def _fallbacks(model: nn.Module) -> list[str]:
-    """What encodings say of features that were computed more slowly than they can."""
+    """The encodings' reasons for computing features more slowly than they could."""
     encodings = (module for module in model.modules() if isinstance(module, Encoding))
     return list(dict.fromkeys(str(each.fallback) for each in encodings if each.fallback))
 
 
 @contextmanager
 def _matmul_precision(precision: str) -> Iterator[None]:
-    """Of steps only: what is measured between them, as after them, is in float32."""
+    """Set torch's precision for training steps; evaluation keeps the previous one."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision(precision)
     try:
@@ -299,7 +299,7 @@ def _number(value: Any) -> float:
 
 
 class _Points:
-    """The points of each epoch on the device; the same tensors where they have not changed."""
+    """The points of each epoch on the device; the same tensors if they have not changed."""
 
     def __init__(self, task: Task, generator: torch.Generator, device: torch.device) -> None:
         self._task, self._generator, self._device = task, generator, device
@@ -310,7 +310,7 @@ class _Points:
         drawn = epoch_of(self._task, self._generator)
         if not self._drawn or not all(map(torch.equal, drawn, self._drawn)):
             check_values(self._task, *drawn)
-            # copies: a task may fill the same tensors anew
+            # copies: a task may refill the same tensors
             self._drawn = [tensor.clone() for tensor in drawn]
             self.count += len(drawn[0])
             x, y = (tensor.to(self._device, torch.float32) for tensor in self._drawn)
@@ -318,14 +318,14 @@ class _Points:
         return self._here
 
 
-def _remembering(predict: Predict) -> Predict:
-    """The same function, which is not computed twice in a row for one and the same tensor."""
+def _cached(predict: Predict) -> Predict:
+    """The same function with its last result cached, for repeated calls with one tensor."""
     last: list[Tensor] = []
 
     def once(x: Tensor) -> Tensor:
         if not last or last[0] is not x:
             last[:] = [x, predict(x)]
-        # a copy: a task may change what it is given
+        # a copy: a task may change the tensor in place
         return last[1].clone()
 
     return once
@@ -336,7 +336,7 @@ def _is_finite(model: nn.Module) -> bool:
 
 
 def _spread(steps: int, count: int) -> set[int]:
-    """``count`` steps up to the last, closer together at the start, where the curve is steep."""
+    """At most ``count`` steps up to the last, denser at the start, where the curve is steep."""
     fractions = np.linspace(0, 1, count + 1)[1:] ** 2
     return {max(1, round(steps * fraction)) for fraction in fractions}
 

@@ -1,7 +1,7 @@
-"""Losses: those that have a name, and the method of a task that has its own.
+"""Named losses, and checks of a task's own loss.
 
-Every named loss is a mean over n points and O outputs of a function of an output p and its value
-y; d = p − y.
+Every named loss is the mean over n points and O outputs of a function of an output p and the
+true value y; d = p − y.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ HUBER_DELTA = 0.1
 RELATIVE_L2_EPSILON = 0.01
 MAPE_EPSILON = 0.01
 IN_LOSS = "raised by the task's loss"
-"""Note added to an exception, by which a record names the plug-in that failed."""
+"""Note added to an exception, so that a record names the plug-in that failed."""
 
 
 def mse_loss(p: Tensor, y: Tensor) -> Tensor:
@@ -40,12 +40,12 @@ def l1_loss(p: Tensor, y: Tensor) -> Tensor:
 
 
 def huber_loss(p: Tensor, y: Tensor) -> Tensor:
-    """d²/2 where |d| ≤ δ, else δ (|d| − δ/2); δ = 0.1.
+    """d²/2 if |d| ≤ δ, else δ (|d| − δ/2); δ = 0.1.
 
-    Values are in [0, 1] as a rule, where torch's default of δ = 1 would be half the squared error.
+    Values are usually in [0, 1], where torch's default of δ = 1 gives half the squared error.
 
     Source: Huber, "Robust Estimation of a Location Parameter", 1964; δ as in instant-ngp's
-    training of radiance fields, which divides the loss by a constant besides.
+    training of radiance fields, which also divides the loss by a constant.
     """
     return F.huber_loss(p, y, delta=HUBER_DELTA)
 
@@ -59,7 +59,7 @@ def relative_l2_loss(p: Tensor, y: Tensor) -> Tensor:
 
 
 def mape_loss(p: Tensor, y: Tensor) -> Tensor:
-    """|d| / (|y| + ε) with ε = 0.01: a distance counts the more, the nearer the surface.
+    """|d| / (|y| + ε) with ε = 0.01: errors of small distances |y| have more weight.
 
     Source: tiny-cuda-nn, losses/mape.h; instant-ngp's loss for signed distances.
     """
@@ -79,7 +79,7 @@ LOSSES: dict[LossName, Callable[[Tensor, Tensor], Tensor]] = {
 def value_and_gradient(loss: LossName, out: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """A named loss, and its gradient (n, O) with respect to the outputs, which may overwrite them.
 
-    To be called without gradients; ``LOSSES`` is the reference of what is computed by hand.
+    Call it under ``torch.no_grad``; ``LOSSES`` is the reference for the explicit gradients.
     """
     if loss == "mse":
         difference = out.sub_(y).view(-1)
@@ -99,7 +99,7 @@ OWN_LOSS = "the task has a loss of its own"
 
 
 class OwnLoss:
-    """A task's own loss, its result checked.
+    """A task's own loss, with checks of its result.
 
     Args:
         method: ``Task.loss``, from the model, x (n, d) and y (n, O) to a scalar tensor.
@@ -110,11 +110,11 @@ class OwnLoss:
         self._checked = False
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-        """The loss.
+        """Compute the loss.
 
         Raises:
-            PluginError: it is not a scalar of a floating type that depends on the model, or, the
-                first time, it or its gradient is not finite although the model's output is.
+            PluginError: it is not a scalar of a floating type that depends on the model, or, in
+                the first call, it or its gradient is not finite although the model's output is.
         """
         with _in_loss():
             loss = self.method(model, x, y)
@@ -128,7 +128,7 @@ class OwnLoss:
 
 @contextmanager
 def _in_loss() -> Iterator[None]:
-    """Inside, exceptions are the loss's."""
+    """Add the note ``IN_LOSS`` to exceptions raised inside the context."""
     try:
         yield
     except BaseException as error:

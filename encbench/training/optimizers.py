@@ -1,4 +1,4 @@
-"""Built-in optimizers, and how the optimizer of a suite is made."""
+"""Built-in optimizers, and the construction of torch optimizers from them."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ WeightDecay = Annotated[float, Field(ge=0, description="weight decay")]
 ADAM_LR = 5e-3
 USUAL_DEPTH = 2
 SLICE = 1 << 14
-"""Numbers of a parameter that a processor of a GPU updates, of parameters with at most FEW."""
+"""Numbers that one multiprocessor of a GPU updates, for parameters with at most FEW numbers."""
 FEW = 1 << 20
 PERIODIC = 0.08
-"""Rate behind activations that oscillate, in rates behind others (docs/protocols.md)."""
+"""Learning rate with periodic activations, relative to that with others (docs/protocols.md)."""
 
 
 def usual_rate(
@@ -33,12 +33,12 @@ def usual_rate(
     activation: Activation | None,
     factor: float = 1.0,
 ) -> float:
-    """Learning rate of ``lr = "auto"`` where it does not come from the kernel.
+    """Learning rate of ``lr = "auto"`` if it is not derived from the kernel.
 
-    The optimizer's own is for two hidden layers; deeper networks bear less in proportion, and those
-    of periodic activations 0.08 times as much. In NTK parameterization weights are √width times as
-    large. Of networks without an activation it is the optimizer's own times ``factor``, the
-    network's ``usual_rate``, whatever their size.
+    The optimizer's default, for two hidden layers, is multiplied by ``factor`` (the network's
+    ``usual_rate``), by 2 / depth, by 0.08 for periodic activations, and in NTK parameterization,
+    where weights are √width times as large, by √width. Networks without an activation use
+    ``factor`` only.
     """
     assert optimizer.default_lr is not None, "planning has checked it"
     rate = optimizer.default_lr * factor
@@ -123,8 +123,8 @@ class AdamW(Optimizer):
 class Muon(Optimizer):
     """Orthogonalized momentum for the weights of hidden layers, AdamW for everything else.
 
-    Biases, the first and the last layer and the encoding are AdamW's, as the source advises.
-    torch orthogonalizes in bfloat16: slow on processors without instructions for that.
+    AdamW trains biases, the first and the last layer and the encoding, as the source advises.
+    torch orthogonalizes in bfloat16, which is slow on processors without bfloat16 instructions.
     """
 
     source = 'Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024'
@@ -168,7 +168,7 @@ class Muon(Optimizer):
 
 
 class _Several(torch.optim.Optimizer):
-    """Several optimizers as one; they share their parameter groups with it."""
+    """Several optimizers as one, with the same parameter groups."""
 
     def __init__(self, optimizers: list[torch.optim.Optimizer]) -> None:
         super().__init__([group for each in optimizers for group in each.param_groups], {})
@@ -180,7 +180,7 @@ class _Several(torch.optim.Optimizer):
 
 
 class TorchOptimizer(Optimizer):
-    """Any class of torch.optim, by name and with the parameters of its constructor.
+    """Any class of torch.optim, given by its name and the arguments of its constructor.
 
     For example ``torch:name=RMSprop,parameters={alpha=0.9}``.
     """
@@ -216,8 +216,8 @@ class TorchOptimizer(Optimizer):
 def load_optimizers() -> None:
     """Make torch import what its first optimizer needs.
 
-    That takes seconds (torch 2.13: 1.9 s), which would otherwise count as time of a process's
-    first training.
+    This takes seconds (torch 2.13: 1.9 s), which would otherwise count as training time of a
+    process's first cell.
     """
     torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
 
@@ -229,12 +229,12 @@ def make_optimizer(
     *,
     recorded: bool = False,
 ) -> torch.optim.Optimizer:
-    """The optimizer of parameters that have been through one backward pass.
+    """Create the torch optimizer of parameters that have had one backward pass.
 
     Args:
         parts: parameters of the network, and of the encoding.
-        rates: their learning rates, which parameter groups keep as "highest_lr".
-        recorded: whether its steps will be recorded on a GPU. Where torch can do so, each
+        rates: their learning rates, which parameter groups store as "highest_lr".
+        recorded: whether its steps will be recorded on a GPU. If torch supports that, each
             group's "lr" is then a tensor.
     """
     groups = [
@@ -250,17 +250,17 @@ def make_optimizer(
             group["lr"] = torch.tensor(group["lr"], device=group["params"][0].device)
             if "capturable" in group:
                 group["capturable"] = True
-            # those of an encoding may be replaced
+            # an encoding's parameters may be replaced
             if group.get("fused") and group.get("part") == "mlp":
                 _slice(group)
     return made
 
 
 def _slice(group: dict[str, Any]) -> None:
-    """Put views of SLICE numbers in the place of a group's parameters, which are "whole".
+    """Replace a group's parameters by slices of them; "whole" keeps the parameters.
 
-    torch's fused update gives each processor of a GPU 2^16 numbers of one tensor, so that 512 × 512
-    weights keep four of them busy. It computes each number by itself: the result is the same.
+    torch's fused update gives each multiprocessor of a GPU 2^16 numbers of one tensor, so that only
+    four of them update 512 × 512 weights. Each number is updated on its own: slices change nothing.
     """
     whole = group["whole"] = group["params"]
     group["params"] = [nn.Parameter(part) for p in whole for part in _parts(p.detach())]
@@ -271,7 +271,7 @@ def _parts(tensor: Tensor) -> tuple[Tensor, ...]:
 
 
 def take_step(made: torch.optim.Optimizer) -> None:
-    """A step of an optimizer, in which slices have those of the gradients of their parameters."""
+    """Take an optimizer's step; slices of parameters get the same slices of the gradients."""
     sliced = [group for group in made.param_groups if "whole" in group]
     for group in sliced:
         gradients = (part for p in group["whole"] for part in _parts(p.grad))
@@ -284,7 +284,7 @@ def take_step(made: torch.optim.Optimizer) -> None:
 
 
 def can_be_recorded(made: torch.optim.Optimizer) -> bool:
-    """Whether torch says so; what a subclass or a hook does in Python would not be repeated."""
+    """Whether torch can record the steps; a subclass's or hook's Python would not be replayed."""
     own = type(made).__module__.startswith("torch.optim.") and "step" not in vars(made)
     if not own or made._optimizer_step_pre_hooks or made._optimizer_step_post_hooks:
         return False
@@ -295,9 +295,9 @@ def can_be_recorded(made: torch.optim.Optimizer) -> bool:
 
 
 def _can_be_fused(parameter: nn.Parameter) -> bool:
-    """Whether the fused update is right: it takes no sparse gradients, and ignores strides.
+    """Whether the fused update is correct: it refuses sparse gradients and ignores strides.
 
-    Only a backward pass tells what kind of gradient there is.
+    The kind of gradient is known only after a backward pass.
     """
     tensors = [parameter] if parameter.grad is None else [parameter, parameter.grad]
     return all(

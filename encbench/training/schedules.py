@@ -31,7 +31,7 @@ class Cosine(Schedule):
 
 
 class Exponential(Schedule):
-    """The rate falls by the same factor every step, down to the final one."""
+    """The rate falls by the same factor every step, down to the final factor of its maximum."""
 
     def __init__(
         self,
@@ -54,9 +54,9 @@ class Step(Schedule):
         *,
         at: Annotated[
             list[Annotated[float, Field(gt=0, lt=1)]],
-            Field(min_length=1, description="shares of the training"),
+            Field(min_length=1, description="when the rate drops, as shares of the training"),
         ] = [0.5, 0.75],  # noqa: B006 # read only, and shown as the default
-        by: Annotated[float, Field(gt=0, le=1, description="factor at each of them")] = 0.1,
+        by: Annotated[float, Field(gt=0, le=1, description="factor at each drop")] = 0.1,
         warmup: Warmup = 0.0,
     ) -> None:
         super().__init__(warmup=warmup)

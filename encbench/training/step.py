@@ -33,7 +33,7 @@ Parts = tuple[list[nn.Parameter], list[nn.Parameter]]
 
 
 class Update:
-    """What an optimizer does after each backward pass; it is made after the first one.
+    """Applies an optimizer after each backward pass; creates it after the first one.
 
     Args:
         parts: the parameters of the network, and those of the encoding.
@@ -52,7 +52,7 @@ class Update:
         self._made: torch.optim.Optimizer | None = None
 
     def __call__(self, factor: float | Tensor) -> None:
-        """A step, at this factor of the learning rates; what a GPU records has it in a tensor."""
+        """Take a step with the learning rates times ``factor``, a tensor if a GPU records it."""
         if not any(self.parts):
             return
         if self._made is None:
@@ -67,11 +67,11 @@ class Update:
 
     @property
     def can_be_recorded(self) -> bool:
-        """Whether steps launch the same kernels again and again; known after the first one."""
+        """Whether every step launches the same kernels; known after the first one."""
         return self._made is None or can_be_recorded(self._made)
 
     def replace(self, old: nn.Parameter, new: nn.Parameter) -> None:
-        """Take a parameter with more rows for another; of the new rows nothing is known yet."""
+        """Replace a parameter by one with more rows; the state of the new rows is zero."""
         for part in self.parts:
             part[:] = [new if parameter is old else parameter for parameter in part]
         if self._made is None:
@@ -91,7 +91,7 @@ class AutogradStep:
         loss: a name, or the method of a task.
 
     Attributes:
-        how: in words, with the reason where it is not the fast way.
+        how: method of computing a step, with the reason if it is not the fast one.
     """
 
     def __init__(
@@ -111,17 +111,17 @@ class AutogradStep:
         self._update = Update(optimizer, (next(learned), next(learned)), rates)
 
     def begin(self, x: Tensor, y: Tensor, order: Tensor) -> None:
-        """An epoch begins: points (N, d), values (N, O), and the order (N,) in which they come.
+        """Begin an epoch with points x (N, d) and values y (N, O), taken in this order (N,).
 
-        The tensor x of the epoch before stands for the same points.
+        If x is the tensor of the epoch before, the points are the same.
         """
         self._x, self._y = x[order], y[order]
 
     def __call__(self, start: int, stop: int, factor: float = 1.0) -> Tensor:
-        """A step on the points from start to stop in this epoch's order; their mean loss.
+        """Take a step on the points from start to stop in this epoch's order; return their loss.
 
         Args:
-            factor: of the learning rates.
+            factor: multiplies the learning rates.
         """
         self.model.zero_grad()
         x, y = self._x[start:stop], self._y[start:stop]
@@ -134,7 +134,7 @@ class AutogradStep:
         return loss.detach()
 
     def settle(self) -> None:
-        """Bring the model's parameters up to date, before anybody looks at them."""
+        """Bring the model's parameters up to date; must be called before they are read."""
 
 
 def _of_outputs(
@@ -144,10 +144,10 @@ def _of_outputs(
 
 
 class LayerwiseStep:
-    """A step of a ``CoordinateMLP`` with no autograd through its layers.
+    """A step of a ``CoordinateMLP`` with no autograd through its linear layers.
 
-    Plain SGD changes a weight within the product that would compute its gradient. Other
-    optimizers read gradients from buffers that are kept.
+    Plain SGD updates a weight in the matrix product that would compute its gradient. Other
+    optimizers read gradients from buffers that are reused.
     """
 
     def __init__(
@@ -209,7 +209,7 @@ class LayerwiseStep:
         return self._update.can_be_recorded
 
     def tensors(self) -> list[Tensor]:
-        """What a step reads or writes and somebody else might set free: gradients, caches."""
+        """Tensors that a step uses and that could be freed elsewhere: gradients, caches."""
         parameters = [parameter for part in self._update.parts for parameter in part]
         gradients = [each.grad for each in parameters if each.grad is not None]
         return gradients + State(self.features.encoding).tensors
@@ -219,17 +219,17 @@ class LayerwiseStep:
 
 
 class RecordedStep:
-    """A layerwise step on a GPU whose kernels are launched at once, by a CUDA graph.
+    """A layerwise step on a GPU whose kernels are launched together, as a CUDA graph.
 
     A GPU computes a step of a small batch faster than Python launches its twenty or more kernels
-    one by one. They are recorded once for each size of a batch, and read its points' numbers and
-    the factor of the learning rates from tensors that are filled before each replay. Where
-    something cannot be recorded, the steps go on one by one, and ``how`` says why.
+    one by one. They are recorded once per batch size, and read the indices of the points and the
+    factor of the learning rates from tensors that are filled before each replay. If recording
+    fails, kernels are still launched one by one, and ``how`` says why.
     """
 
     EAGER = 8
-    """Steps before the first one that is recorded, in which buffers are made; as many again
-    whenever an epoch has new points."""
+    """Number of steps before recording, in which buffers are created; as many again after an epoch
+    with new points begins."""
 
     def __init__(self, step: LayerwiseStep, device: torch.device) -> None:
         self.step = step
@@ -259,7 +259,7 @@ class RecordedStep:
             self._record(size)
         if self._left:
             self._left -= 1
-            # an optimizer that takes a number would wait for the device to read it
+            # an optimizer that needs a number would wait for the device to read the tensor
             given = self._factor if self.step.can_be_recorded else factor
             return self.step(start, stop, given)
         numbers, recording = self._recordings[size]
@@ -283,11 +283,11 @@ class RecordedStep:
             try:
                 self._recordings[size] = numbers, Recording(step, self._device)
             except RuntimeError as error:
-                # torch ends a recording that failed with an error that says no more than that
+                # torch's own error says only that recording failed; its context says why
                 cause = error.__context__ or error
                 if lacks_memory(cause):
                     raise cause from None
-                # advice on how to debug torch follows
+                # further lines are advice on debugging torch
                 reason = bounded(str(cause).partition("\n")[0], 200)
             finally:
                 self.step.begin(x, y, self._order)
@@ -311,17 +311,17 @@ def make_step(
     points: int,
     batch_size: int,
 ) -> AutogradStep | LayerwiseStep | RecordedStep:
-    """The fastest step that is right for a model.
+    """Create the fastest step that is correct for a model.
 
     Args:
         loss: a name, or the method of a task.
         rates: learning rates of the network and of the encoding.
         x: points (N, d) of the first epoch.
-        points: how many training takes in all, repeated ones counted.
-        batch_size: of the largest batch.
+        points: total number of points of all steps, repeated ones included.
+        batch_size: number of points of the largest batch.
     """
     if max(rates) > torch.finfo(torch.float32).max / 1e6:
-        rates = (math.inf, math.inf)  # as their products with the gradients would be
+        rates = (math.inf, math.inf)  # their products with gradients would overflow
     reason = OWN_LOSS if callable(loss) else why_not_layerwise(model)
     if callable(loss) or reason is not None or not isinstance(model, CoordinateMLP):
         return AutogradStep(model, loss, optimizer, rates, f"autograd: {reason}")

@@ -1,4 +1,4 @@
-"""The error by band of spatial frequency, against transforms that share no code with it."""
+"""The error by band of spatial frequency agrees with independently computed transforms."""
 
 import numpy as np
 import pytest
@@ -16,14 +16,14 @@ from tests.sample_plugin import Scaled
 
 
 def grid_of(values, periodic, sides=None):
-    """These values (n_1, …, O) at some points, which do not matter."""
+    """A grid with these values (n_1, …, O); its points do not matter."""
     *shape, _ = values.shape
     x = torch.zeros(int(np.prod(shape)), len(shape), dtype=torch.float64)
     return RegularGrid(x, values, periodic, sides)
 
 
 def energies_by_numpy(values, periodic):
-    """By NumPy's FFT, of what is not periodic of the values and their mirror images."""
+    """Energies from NumPy's FFT, of the values or, if not periodic, also their mirror images."""
     shape = values.shape[:-1]
     for axis in () if periodic else range(len(shape)):
         values = np.concatenate([values, np.flip(values, axis)], axis)
@@ -32,7 +32,7 @@ def energies_by_numpy(values, periodic):
     radius = np.sqrt(sum(k**2 for k in np.meshgrid(*axes, indexing="ij")))
     spectrum = np.fft.fftn(values, axes=range(len(shape)), norm="forward")
     power = (np.abs(spectrum) ** 2).mean(axis=-1)
-    # mirrored values have nothing at the highest frequency of twice as many
+    # mirrored values have no energy at the highest frequency of the doubled grid
     highest = radius.max() if periodic else np.linalg.norm([(n - 1) / 2 for n in shape])
     found = [power[radius == 0].sum()]
     above, upper = 0.0, 1.0

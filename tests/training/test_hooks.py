@@ -1,4 +1,4 @@
-"""Hooks on the parameters of a network are called in training, whichever way it is trained."""
+"""Hooks on a network's parameters are called in training, by whichever method it is trained."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every named loss is its formula, and what a task's own loss returns is checked."""
+"""Every named loss equals its formula, and the result of a task's own loss is checked."""
 
 import pytest
 import torch

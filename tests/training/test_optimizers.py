@@ -1,4 +1,4 @@
-"""What the optimizers' parameters do; that their steps are torch's is in test_step."""
+"""Parameters of the optimizers have their effect; test_step compares their steps with torch's."""
 
 import pytest
 import torch

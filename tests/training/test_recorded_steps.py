@@ -1,9 +1,9 @@
-"""A recording goes on with the numbers that it is given, not with those it was made with.
+"""A recorded step uses the numbers of the current call, not those of the recording.
 
-A CUDA graph launches the kernels that it saw and runs no Python. ``Tape`` does that on a CPU: it
-keeps each operation of torch with its tensors, and repeats it into the same memory. So what a step
-keeps in Python from one call to the next, and must not, shows without a GPU. That a GPU takes the
-same steps is in ``test_step.py``.
+A CUDA graph launches the recorded kernels and runs no Python. ``Tape`` does the same on a CPU: it
+keeps each torch operation with its tensors, and repeats it into the same memory. Without a GPU this
+reveals any state that a step wrongly keeps in Python. ``test_step.py`` checks that a GPU takes the
+same steps.
 """
 
 import copy
@@ -28,11 +28,11 @@ CUDA kernel errors might be asynchronously reported at some other API call, so t
 For debugging consider passing CUDA_LAUNCH_BLOCKING=1
 Compile with `TORCH_USE_CUDA_DSA` to enable device-side assertions.
 """  # noqa: E501 # as torch has it
-"""What torch raises where a number is read from a GPU that records."""
+"""Message of the error that torch raises if a number is read from a GPU that records."""
 
 
 class Tape(TorchDispatchMode):
-    """What ``Recording`` is, on a CPU."""
+    """A replacement of ``Recording`` on a CPU."""
 
     def __init__(self, function, device):
         super().__init__()
@@ -41,7 +41,7 @@ class Tape(TorchDispatchMode):
             with self:
                 self._result = function()
         finally:
-            # a graph computes nothing when it is recorded
+            # a graph computes nothing while it is recorded
             with torch.no_grad():
                 for tensor, value in self._before.values():
                     tensor.copy_(value)
@@ -68,7 +68,7 @@ class Tape(TorchDispatchMode):
             for operation, args, kwargs, result in self._operations:
                 again = operation(*args, **kwargs)
                 for old, new in zip(tree_flatten(result)[0], tree_flatten(again)[0], strict=True):
-                    # views, and what was changed in place, are there already
+                    # views and tensors changed in place need no copy
                     if isinstance(old, torch.Tensor) and old.data_ptr() != new.data_ptr():
                         old.copy_(new)
         return self._result
@@ -86,7 +86,7 @@ def written(operation, args, kwargs):
 
 @pytest.fixture
 def recorded(monkeypatch):
-    """Makes recorded steps; of the operations of a recording all but the first run are repeats."""
+    """Create recorded steps on a CPU, whose recordings are tapes."""
     monkeypatch.setattr(steps, "Recording", Tape)
     monkeypatch.setattr(steps, "can_record", lambda device: True)
     monkeypatch.setattr(optimizers, "SLICE", 100)  # weights have 576 numbers
@@ -182,7 +182,7 @@ def test_a_recorded_step_follows_the_schedule(recorded, name, rule):
 
 def test_what_cannot_be_recorded_goes_on_one_by_one(recorded, monkeypatch):
     class Refuses:
-        """As torch, whose context of a graph raises an error of its own where it ends."""
+        """Fails as torch does, whose graph context raises its own error on exit."""
 
         def __init__(self, function, device):
             try:
@@ -202,7 +202,7 @@ def test_what_cannot_be_recorded_goes_on_one_by_one(recorded, monkeypatch):
 
 
 class Growing(Encoding):
-    """Features that begin to grow long after the first steps; ``count`` says how it counts them."""
+    """Features that begin to grow long after the first steps, which ``count`` counts."""
 
     def __init__(self, count):
         super().__init__(2, 2)
@@ -243,7 +243,7 @@ def in_something_that_cannot_be_pickled(encoding):
 
 
 class Unwritable:
-    """Of which pickle can write nothing."""
+    """An object that pickle cannot write."""
 
     def __init__(self, before):
         self.before = before
@@ -252,7 +252,7 @@ class Unwritable:
         return "no_global_of_this_name"
 
 
-def test_what_is_called_to_load_weights_is_no_hook_of_a_step(recorded):
+def test_hooks_of_loading_weights_do_not_prevent_recording(recorded):
     model = model_of("siren")
     model.encoding.register_load_state_dict_pre_hook(lambda *args: None)
     step = recorded(model, "mse", Sgd(), (0.0, 0.0), points(2, 3)[0])
@@ -304,7 +304,7 @@ def test_a_hook_is_called_at_every_step(recorded, where, rule):
 
 
 class Slower(torch.optim.Adam):
-    """Adam that takes ever smaller steps, by a number that it keeps in Python."""
+    """Adam with ever smaller steps, by a factor that it keeps in Python."""
 
     taken = 0
 
@@ -367,7 +367,7 @@ def test_an_optimizer_that_cannot_be_recorded_does_not_wait_for_the_device(recor
 
 
 class Caching(Encoding):
-    """Keeps a constant for as many points as the last call had."""
+    """Caches a constant for the number of points of the last call."""
 
     def __init__(self):
         super().__init__(2, 2)
@@ -381,7 +381,7 @@ class Caching(Encoding):
 
 
 def test_what_a_recording_reads_is_not_freed_before_it(recorded, monkeypatch):
-    # which does not hold what the function reads, as a graph does not
+    # like a graph, this does not keep tensors alive that the function reads
     monkeypatch.setattr(steps, "Recording", lambda function, device: function)
     model = CoordinateMLP(Caching(), 3, 24, 2).double()
     epochs = [points(2, 3)]

@@ -1,4 +1,4 @@
-"""A step layer by layer is the step that autograd and torch.optim make, for every encoding."""
+"""A layerwise step equals the step of autograd and torch.optim, for every encoding."""
 
 import copy
 
@@ -45,10 +45,9 @@ RULES = {
     "adamw": (AdamW(weight_decay=0.1), 1e-2),
 }
 ENDS = ("sgd", "adam")
-"""One that descends within the backward pass, one that reads gradients from the rows that are kept.
+"""One rule that descends within the backward pass, one that reads stored gradients.
 
-A loss or a network changes a step in one of these two ways; what else a rule does, it does to
-weights and rows of any origin.
+Losses and networks interact only with this difference; the rest of a rule does not depend on them.
 """
 OTHERS = {
     **({"muon": (Muon(), 1e-3)} if hasattr(torch.optim, "Muon") else {}),
@@ -68,7 +67,7 @@ def model_of(name, *, depth=2, out_dim=3, parameters=None, **network):
 
 
 def train(step, epochs, steps=STEPS):
-    """Losses of steps over these epochs (x, y), again and again."""
+    """Losses of steps over these epochs (x, y), which are repeated."""
     generator = torch.Generator().manual_seed(3)
     losses = []
     while len(losses) < steps:
@@ -80,7 +79,7 @@ def train(step, epochs, steps=STEPS):
 
 
 def both(model, loss, rule, lr, epochs, steps=STEPS):
-    """Largest relative difference of losses and parameters after training in both ways."""
+    """Largest relative difference of losses and parameters after training by both methods."""
     plain = copy.deepcopy(model)
     start = [parameter.detach().clone() for parameter in model.parameters()]
     step = make_step(model, loss, rule, (lr, lr), epochs[0][0], points=10**4, batch_size=BATCH)
@@ -104,7 +103,7 @@ def points(in_dim, out_dim, count=POINTS, seed=1):
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("name", ENCODINGS)
 def test_a_hundred_steps_are_those_of_autograd(name, rule):
-    # many ops of few numbers: their count is what costs, and deeper networks come below
+    # many small operations, so their count decides the time; deeper networks are tested below
     model = model_of(name, depth=1)
     step = both(model, "mse", *RULES[rule], [points(model.in_dim, 3)], steps=100)
     assert step.how.startswith("layerwise")
@@ -112,7 +111,7 @@ def test_a_hundred_steps_are_those_of_autograd(name, rule):
 
 @pytest.mark.parametrize("name", ["siren", "hashgrid", "sparse_multigrid"])
 @pytest.mark.parametrize(("rule", "lr"), OTHERS.values(), ids=OTHERS)
-def test_so_are_those_of_other_optimizers(name, rule, lr):
+def test_other_optimizers_take_the_steps_of_autograd(name, rule, lr):
     both(model_of(name, depth=3), "mse", rule, lr, [points(2, 3)])
 
 
@@ -147,7 +146,7 @@ def test_the_encoding_may_learn_at_a_rate_of_its_own_and_both_by_a_schedule(name
 @pytest.mark.parametrize("loss", ["mse", "bce"])
 @pytest.mark.parametrize("parameterization", ["ntk", "standard"])
 @pytest.mark.parametrize("activation", ["finer", "gabor", "gelu", "relu", "silu", "sine", "tanh"])
-def test_so_are_those_of_other_networks_and_losses(activation, parameterization, loss):
+def test_other_networks_and_losses_take_the_steps_of_autograd(activation, parameterization, loss):
     network = {"activation": activation, "parameterization": parameterization}
     model = model_of("mpe", depth=3, out_dim=1, **network)
     both(model, loss, Sgd(), 1e-4, [points(2, 1)], steps=20)
@@ -156,7 +155,7 @@ def test_so_are_those_of_other_networks_and_losses(activation, parameterization,
 @pytest.mark.parametrize("rule", ENDS)
 @pytest.mark.parametrize("name", ["identity", "hashgrid"])
 @pytest.mark.parametrize("loss", ["bce", "l1", "huber", "relative_l2"])
-def test_so_are_those_of_every_loss(loss, name, rule):
+def test_every_loss_takes_the_steps_of_autograd(loss, name, rule):
     step = both(model_of(name), loss, *RULES[rule], [points(2, 3)], steps=20)
     assert step.how.startswith("layerwise")
 
@@ -199,7 +198,7 @@ def test_points_that_do_not_fit_in_memory_are_taken_in_windows(monkeypatch):
 
 
 class Squared(Encoding):
-    """A table whose squares are read, and which says that they are not squared."""
+    """Reads squares of a table, but declares that the table's values are not squared."""
 
     def __init__(self, in_dim, *, start=1.0):
         super().__init__(in_dim, 2)
@@ -233,7 +232,7 @@ class Annealed(Squared):
 @pytest.mark.parametrize(
     ("encoding", "reason"),
     [
-        (Squared, "its sparse_jacobian is not what its features depend on"),
+        (Squared, "its sparse_jacobian does not give its features"),
         (Failing, "its sparse_jacobian failed: ValueError: not today"),
         (Annealed, "it changes from call to call"),
     ],
@@ -249,7 +248,7 @@ def test_an_encoding_that_is_not_what_it_says_is_left_to_autograd(encoding, reas
 
 
 class Bent(Squared):
-    """Linear in its table, as it says, up to the last tenth of the domain."""
+    """Linear in its table, as declared, except in the last tenth of the domain."""
 
     def forward(self, x):
         values = self.table.to(x.dtype)[self.rows(x)[:, 0]]
@@ -270,7 +269,7 @@ def by_columns(table):
     ("encoding", "change", "reason"),
     [
         (Bent, by_columns, "'table' is not a contiguous matrix of torch.float64"),
-        (Bent, lambda table: None, "its sparse_jacobian is not what its features depend on"),
+        (Bent, lambda table: None, "its sparse_jacobian does not give its features"),
         (
             Straight,
             lambda table: table.register_hook(abs),
@@ -344,8 +343,8 @@ TOLD = {"rtol": 1e-9, "atol": 1e-12}
 
 
 def on_a_gpu(model, rule, lr, epochs, steps=STEPS):
-    """How steps were computed there, whose losses and parameters are those of autograd here."""
-    # the rate is kept there in float32
+    """Check that steps on a GPU agree with autograd on the CPU; return how they were computed."""
+    # a GPU keeps the rate in float32
     lr = torch.tensor(lr).item()
     there = copy.deepcopy(model).cuda()
     wanted = train(AutogradStep(model, "mse", rule, (lr, lr)), epochs, steps)
@@ -411,7 +410,7 @@ def test_steps_that_cannot_be_recorded_are_taken_one_by_one():
     model = CoordinateMLP(Waiting(2), 3, 24, 2).double()
     how = on_a_gpu(model, *RULES["adam"], [points(2, 3)])
     assert "not recorded: " in how
-    # nothing is left of the attempt, neither in the random numbers nor in the next recording
+    # the attempt leaves no trace, neither in random numbers nor in the next recording
     torch.rand(3, device="cuda")
     how = on_a_gpu(model_of("siren"), *RULES["adam"], [points(2, 3)])
     assert how.endswith(", recorded")

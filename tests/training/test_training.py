@@ -1,4 +1,4 @@
-"""Training learns, notices divergence at its step, and draws batches as it should."""
+"""Training learns, detects divergence at the right step, and draws batches correctly."""
 
 import math
 
@@ -21,7 +21,7 @@ def setup(**config):
 
 
 def generators(optimizer=None, schedule=None):
-    """What else ``train`` takes."""
+    """The other arguments of ``train``."""
     return {
         "optimizer": optimizer or Sgd(),
         "schedule": schedule or Constant(),
