@@ -49,9 +49,14 @@ def folder(made: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def processes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Sizes of the pieces that this process works on; others do where it is told of two cores."""
-    here, pieces = module._taken, []
-    monkeypatch.setattr(module, "_taken", lambda piece: (pieces.append(len(piece)), here(piece))[1])
+    """Sizes of the pieces that this process works on; with two cores, others work on the rest."""
+    here, pieces = module._extract, []
+
+    def extract(piece):
+        pieces.append(len(piece))
+        return here(piece)
+
+    monkeypatch.setattr(module, "_extract", extract)
     monkeypatch.setattr(module, "MANY", 20)
     monkeypatch.setattr(module, "TOGETHER", 5)
     cores(monkeypatch, 2)
@@ -142,13 +147,13 @@ def test_a_record_that_is_gone_when_it_is_read_is_one_line(number, folder, proce
 
 
 def test_what_a_killed_process_left_is_taken_here(folder, processes, monkeypatch):
-    expected, here = contents(listed(folder)), module._taken
+    expected, here = contents(listed(folder)), module._extract
 
     def killed(piece):
         if parent_process() is not None:
             os.kill(os.getpid(), signal.SIGKILL)
         return here(piece)
 
-    monkeypatch.setattr(module, "_taken", killed)
+    monkeypatch.setattr(module, "_extract", killed)
     assert contents(listed(folder)) == expected
     assert sum(processes) == 27

@@ -216,7 +216,7 @@ def test_each_task_has_a_panel_and_a_filter_chooses(results: Results) -> None:
     for number in range(6):
         results.add(task=f"more {number}")
     with pytest.raises(
-        UsageError, match="9 tasks, of which 8 can be drawn; choose with --task: im"
+        UsageError, match="9 tasks, but at most 8 can be drawn; choose with --task: im"
     ):
         against(results.store.records(), "seed", "psnr")
 

@@ -1,1 +1,1 @@
-"""What the records of a folder say."""
+"""Tables, standings and comparisons computed from the records of a results folder."""

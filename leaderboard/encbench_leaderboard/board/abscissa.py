@@ -1,4 +1,4 @@
-"""What a cell has for the x of ``encbench plot``, and what it is without that."""
+"""A cell's value on the x axis of ``encbench plot``, and the cell without that setting."""
 
 from __future__ import annotations
 
@@ -15,17 +15,16 @@ from encbench_leaderboard.board.facts import cell_settings, identity
 
 PARTS = ("encoding", "task")
 COUNTS = {"parameters": "", "parameters_mlp": "mlp", "parameters_encoding": "encoding"}
-"""Names of x that are a number of parameters, and whose."""
+"""Names of x that are a number of parameters, and the part that is counted; "": all parts."""
 FOLLOWS = {
     "learning_rate": ("training.lr", "training.lr_factor"),
     **dict.fromkeys(COUNTS, ("network.width", "network.depth")),
 }
-"""Names of x that follow from other settings, which then do not part the lines."""
+"""Names of x that follow from other settings; these settings then do not separate lines."""
 
 
 def x_value(record: Record, x: str) -> Any:
-    """What a cell has for x; a list of one number counts as that number, None where there is
-    nothing.
+    """Value of x of a cell, or None; a list of one item counts as that item.
 
     Args:
         x: a setting ("training.lr"), a parameter of the encoding or the task, by part or by name
@@ -52,7 +51,7 @@ def x_value(record: Record, x: str) -> Any:
 
 
 def names_of_x(records: Sequence[StoredRecord]) -> list[str]:
-    """What x can be for at least one of the records."""
+    """Names that can be used for x with at least one of the records."""
     names = dict.fromkeys(["seed", *FOLLOWS])
     for stored in records:
         names |= dict.fromkeys(cell_settings(stored.record))
@@ -71,7 +70,7 @@ def varies(records: Sequence[StoredRecord], name: str) -> bool:
 
 
 def settings_without(record: Record, x: str) -> dict[str, Any]:
-    """Settings of a cell that x does not decide."""
+    """Settings of a cell that x does not determine."""
     found = {k: v for k, v in cell_settings(record).items() if k not in (x, *FOLLOWS.get(x, ()))}
     setting, key = _holder(record, x)
     if setting in PLUGGED:
@@ -82,7 +81,7 @@ def settings_without(record: Record, x: str) -> dict[str, Any]:
 
 
 def without(stored: StoredRecord, x: str) -> StoredRecord:
-    """The record as if its encoding or task had not the parameters that x names."""
+    """The record without the parameters of its encoding or task that x names."""
     part, key = ("encoding", "") if x in COUNTS else _holder(stored.record, x)
     if part not in PARTS:
         return stored.unread()
@@ -93,15 +92,15 @@ def without(stored: StoredRecord, x: str) -> StoredRecord:
     changed = reference.model_copy(update={"parameters": kept, "label": label})
     update: dict[str, Any] = {part: changed}
     if part == "task":
-        # other data for each x are what is wanted here
+        # data may differ between values of x, and must not separate them
         update["data_hash"] = identity(changed)
     record = stored.record.model_copy(update={"cell": cell.model_copy(update=update)})
     return stored.unread(record)
 
 
 def _holder(record: Record, x: str) -> tuple[str, str]:
-    """The part or the setting whose plug-in has the parameter that x names, and the parameter;
-    ("", "") where x names none."""
+    """The part or setting whose plug-in has the parameter that x names, and the parameter; ("", "")
+    if x names none."""
     name, _, key = x.rpartition(".")
     for part in PARTS:
         reference = _reference(record, part)
@@ -119,13 +118,13 @@ def _reference(record: Record, part: str) -> PluginRef:
 
 
 def _plugged(record: Record, setting: str) -> tuple[str, dict[str, Any]]:
-    """The name that a setting has, and all parameters that are known of it."""
+    """Name of the plug-in that a setting selects, and its known parameters."""
     text = cell_settings(record).get(setting, "")
     name, given = parse_selector(text)
     try:
         return name, default_registry().choose(PLUGGED[setting], text)[1]
     except EncbenchError:
-        # "auto", or what is not installed here: what was given is known
+        # "auto", or a plug-in that is not installed: only given parameters are known
         return name, given
 
 

@@ -1,4 +1,4 @@
-"""A number of the cells against a setting: means over seeds and targets, with their intervals."""
+"""A number of each cell against a setting: means over seeds and targets, with intervals."""
 
 from __future__ import annotations
 
@@ -68,28 +68,28 @@ NUMBERS = {
         for name, (column, title) in EIGENVALUES.items()
     },
 }
-"""Recorded numbers by the name that a user gives: columns of ``TaskBoard.cells``, and the title of
-an axis, "{}" the followed metric's."""
+"""Recorded numbers by the name that a user gives: columns of ``TaskBoard.cells`` to add up, and the
+title of the axis, in which "{}" is the title of the primary metric."""
 RECORDED = [name for name in NUMBERS if "." not in name]
 POINT = ["encoding", "settings", "entry"]
-"""Columns of which cells of one point have the same values."""
+"""Columns in which all cells of a point have the same values."""
 PANELS = 8
-"""Tasks that are drawn at most."""
+"""Maximum number of tasks drawn."""
 LISTED = 20
-"""Tasks that a message names at most."""
+"""Maximum number of tasks that a message names."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One encoding under settings that are the same all along, x ascending; arrays (n,)."""
+    """One encoding with all settings except x constant, x ascending; arrays (n,)."""
 
-    encoding: str  # its label, without what x says
-    settings: str  # those that tell it from other lines of the encoding, such as "epochs=45"
-    x: np.ndarray  # means over cells, or places in ``Relation.places``
-    y: np.ndarray  # means over units; of eigenvalues geometric ones
+    encoding: str  # its label, without the parameter that x names
+    settings: str  # those that differ from other lines of the encoding, such as "epochs=45"
+    x: np.ndarray  # means over cells, or indices into ``Relation.places``
+    y: np.ndarray  # means over units; geometric means for eigenvalues
     low: np.ndarray
-    high: np.ndarray  # 95 % interval of the mean; NaN where there is none
-    units: np.ndarray  # seeds, or targets of a category
+    high: np.ndarray  # 95 % interval of the mean; NaN if there is none
+    units: np.ndarray  # number of seeds, or of targets of a category
 
 
 @dataclass(frozen=True)
@@ -97,31 +97,31 @@ class Relation:
     """A number against a setting, on one task or category."""
 
     task: str
-    title: str  # of the number, with its unit
+    title: str  # title of the number, with its unit
     lines: Sequence[Line]
     places: Sequence[str]  # values of an x that is not a number, in order; else empty
-    never: int  # cells that never reached the value whose cost is drawn
+    never: int  # number of cells that never reached the value whose cost is drawn
 
 
 @dataclass(frozen=True)
 class Against:
-    """What ``encbench plot`` draws."""
+    """The relations that ``encbench plot`` draws."""
 
     relations: Sequence[Relation]
-    notes: Sequence[str]  # what is left out, and what must not be compared
+    notes: Sequence[str]  # sentences on what is left out, and what must not be compared
 
 
 def against(records: Sequence[StoredRecord], x: str, y: str, task: str | None = None) -> Against:
-    """How y depends on x on each task, a category counted as one.
+    """How y depends on x on each task; a category counts as one task.
 
     Args:
-        records: of a results folder.
-        x: as ``x_value`` takes it.
-        y: a metric, or a name in ``NUMBERS``.
-        task: only tasks and categories of this label, or with this in their label.
+        records: those of a results folder.
+        x: as for ``x_value``.
+        y: a metric, a name in ``NUMBERS``, or a cost (see ``Until``).
+        task: only tasks and categories with this label, or whose label contains this.
 
     Raises:
-        UsageError: there is no such x, y or task in these records, or y must not be compared.
+        UsageError: these records have no such x, y or task, or values of y must not be compared.
     """
     values = [x_value(stored.record, x) for stored in records]
     if all(value is None for value in values):
@@ -172,13 +172,13 @@ def against(records: Sequence[StoredRecord], x: str, y: str, task: str | None = 
 @dataclass(frozen=True)
 class _Cell:
     alike: StoredRecord
-    """The record without what x says, so that cells of a line have equal encodings and tasks."""
+    """The record without x, so that cells of a line have equal encodings and tasks."""
     stored: StoredRecord
     value: Any
-    """Of x; None where the cell has none."""
+    """Value of x; None if the cell has none."""
 
     def settings(self, x: str) -> dict[str, Any]:
-        """Those that x does not decide."""
+        """Settings that x does not determine."""
         return settings_without(self.stored.record, x)
 
 
@@ -197,7 +197,7 @@ def _chosen(board: Board, task: str | None) -> list[TaskBoard]:
         raise UsageError(f"no task {task!r}{hint}")
     if len(found) > PANELS:
         raise UsageError(
-            f"{len(found)} tasks, of which {PANELS} can be drawn; choose with --task: {labels}"
+            f"{len(found)} tasks, but at most {PANELS} can be drawn; choose with --task: {labels}"
             f"{', …' if len(found) > LISTED else ''}"
         )
     return found
@@ -218,7 +218,7 @@ def _relation(
         number=np.log(number) if geometric else number,
     )
     table = table[(table["status"] == "ok") & table["x"].notna() & table["number"].notna()]
-    # a mean over those that reached a value alone would be too good
+    # a mean over only the cells that reached the value would be too good
     never = np.isinf(table["number"])
     left_out = never.groupby([table[name] for name in POINT]).transform("any")
     table = table[~left_out]
@@ -245,7 +245,7 @@ def _relation(
 
 
 def _number(group: TaskBoard, y: str) -> tuple[np.ndarray, str]:
-    """Values (cells,), NaN where there is none, and their title."""
+    """Values (cells,) of y, NaN if missing, and their title."""
     if until := Until.of(y):
         return until.costs(group), until.heading(group.primary)
     metric = next((metric for metric in group.metrics if metric.name == y), None)
@@ -264,7 +264,7 @@ def _number(group: TaskBoard, y: str) -> tuple[np.ndarray, str]:
 
 
 def _point(cell: _Cell, x: str) -> str:
-    """Equal for cells that differ in their seed and target alone."""
+    """Key of a cell's point, equal for cells that differ only in seed and target."""
     if x not in FOLLOWS:
         return sorted_json(cell.value)
     record = cell.stored.record
@@ -272,7 +272,7 @@ def _point(cell: _Cell, x: str) -> str:
 
 
 def _places(values: Sequence[Any]) -> list[str]:
-    """The different values in order where some are not numbers; else nothing."""
+    """The distinct values in order if some are not numbers; else an empty list."""
     known = [value for value in values if value is not None]
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in known):
         return []
@@ -290,7 +290,7 @@ def _text(value: Any) -> str:
 
 
 def _notes(cells: Sequence[_Cell], x: str, y: str) -> list[str]:
-    """Sentences on what is not drawn, and on what is drawn and must not be compared."""
+    """Sentences on what is left out, and on what must not be compared."""
     statuses = Counter(cell.stored.record.status for cell in cells)
     notes = [
         f"{plural(count, 'cell')} left out: {status.replace('_', ' ')}."

@@ -1,4 +1,4 @@
-"""Quality during training: after a part of the steps, and how soon a value was reached."""
+"""Quality during training: after a fraction of the steps, and the cost of reaching a value."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from encbench_leaderboard.board.facts import MetricInfo, machines
 from encbench_leaderboard.board.table import TaskBoard
 
 PARTS = (0.1, 0.3, 1.0)
-"""Of the steps."""
+"""Fractions of the steps after which quality is shown."""
 VALUES = {"dB": (25.0, 30.0, 35.0), "": (0.8, 0.9, 0.95)}
-"""By unit, values of a metric of which higher is better."""
+"""Values to reach, by unit of a metric for which higher is better."""
 CELLS = 500
-"""Cells of a task or category whose curves are read, at most: each is a file that is opened."""
+"""Maximum number of cells for which curves are read: each curve means opening a file."""
 
 
 @dataclass(frozen=True)
@@ -28,19 +28,19 @@ class Course:
 
     unit: str
     step: np.ndarray  # (n,)
-    seconds: np.ndarray  # (n,) of training; empty where not recorded, or on several machines
+    seconds: np.ndarray  # (n,) training time; empty if not recorded, or on several machines
     value: np.ndarray  # (n,)
 
     def after(self, part: float) -> float:
-        """The last value that was taken within that part of the steps."""
+        """The last value within that fraction of the steps."""
         return float(self.value[np.searchsorted(self.step, part * self.step[-1], "right") - 1])
 
     def steps_to(self, value: float) -> float:
-        """Steps until the first point at that value or above; infinite where there is none."""
+        """Steps until the first point at or above the value; infinite if there is none."""
         return self._first(value, self.step)
 
     def seconds_to(self, value: float) -> float:
-        """Training time until then; infinite where it was not reached, NaN where not recorded."""
+        """Training time until then [s]; infinite if never reached, NaN if not recorded."""
         return self._first(value, self.seconds) if len(self.seconds) else math.nan
 
     def _first(self, value: float, cost: np.ndarray) -> float:
@@ -50,14 +50,14 @@ class Course:
 
 @dataclass(frozen=True)
 class Until:
-    """A cost of reaching a value, as a user names it: "steps_to_30", "seconds_to_0.95"."""
+    """The cost of reaching a value, which users write as "steps_to_30" or "seconds_to_0.95"."""
 
     cost: Literal["steps", "seconds"]
     value: float
 
     @classmethod
     def of(cls, name: str) -> Until | None:
-        """What a name says; None where it says something else."""
+        """Parse a name; None if it is not that of a cost."""
         found = re.fullmatch(r"(steps|seconds)_to_(\d+(?:\.\d+)?(?:e-?\d+)?)", name)
         return cls(cast(Literal["steps", "seconds"], found[1]), float(found[2])) if found else None
 
@@ -67,8 +67,8 @@ class Until:
         return f"{kind} until {metric.title} was {self.value:g}{unit}"
 
     def costs(self, task: TaskBoard) -> np.ndarray:
-        """Of each cell, (cells,): infinite where its curve never was that good, NaN where it has no
-        curve of the primary metric or no seconds with it."""
+        """Cost of each cell, (cells,): infinite if it never reached the value, NaN if it has no
+        curve of the primary metric or no times with it."""
         sign = 1.0 if task.primary.direction == "higher" else -1.0
         found = []
         for one in task.facts:
@@ -84,13 +84,13 @@ class Until:
 
 
 def values_of(metric: MetricInfo) -> Sequence[float]:
-    """The values whose time is of interest; none of a metric of which lower is better."""
+    """The values whose cost is shown; none if lower is better."""
     return VALUES.get(metric.unit, ()) if metric.direction == "higher" else ()
 
 
 def courses(task: TaskBoard) -> dict[str, list[Course]]:
-    """By entry, best first, the curves of its cells that finished; empty where there are too many
-    cells, or where curves are not of the primary metric."""
+    """Curves of the finished cells by entry, best first; empty if there are more than ``CELLS``
+    cells, or if curves are not of the primary metric."""
     if len(task.records) > CELLS:
         return {}
     comparable = len(machines(task.facts)) == 1
@@ -118,8 +118,8 @@ def _course(stored: StoredRecord, unit: str, comparable: bool) -> Course | None:
 
 
 def slowdowns(found: Mapping[str, Sequence[Course]], value: float) -> dict[str, np.ndarray]:
-    """Performance ratios: of each entry, for each unit that any entry solved, its time to the value
-    over the fastest entry's, infinite where it did not reach it.
+    """Performance ratios of each entry, one per unit on which any entry reached the value: its time
+    to the value divided by the fastest entry's, infinite if it did not reach the value.
 
     A unit's time is the mean over its cells. Source: Dolan and Moré, "Benchmarking Optimization
     Software with Performance Profiles", Mathematical Programming 91, 2002.

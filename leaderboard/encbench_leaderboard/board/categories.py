@@ -1,16 +1,16 @@
-"""Which tasks are the same but for their target: the images of one folder.
+"""Categories: tasks that differ only in their target, such as the images of one folder.
 
-A record does not say that its task came from a folder, so categories are found in what the
-records do say. Tasks form a category where
+A record does not say that its task came from a folder, so categories are inferred from the
+records. Tasks form a category if
 
-- plug-in (distribution, name and version) and all parameters but one are equal,
+- their plug-in (distribution, name and version) and all parameters but one are equal,
 - that one, the *target parameter*, is a text (the name or path of the data), and
 - at least two different data hashes occur among its values.
 
-The third rule tells a target from a setting: the same photograph in grey and in RGB differs in
-a text parameter, but its data are the same. A number (``side=64``, ``side=128``) never is a
-target. Two files of equal content are one target, however they are called: copies are no
-replication. One name with two data hashes, a file that was changed between two runs, is
+The third rule distinguishes targets from settings: the same photograph in grey and in RGB differs
+in a text parameter, but its data are the same. A number (``side=64``, ``side=128``) is never a
+target. Files of equal content are one target, whatever their names, since copies are not
+replication. A name with two data hashes, such as a file that was changed between two runs, is
 ambiguous and belongs to no category. Tasks that differ in two parameters belong to none either.
 """
 
@@ -31,18 +31,18 @@ class Target:
     """One task on one set of data."""
 
     ref: PluginRef
-    data_hash: str | None  # None where the data could not be read
+    data_hash: str | None  # None if the data could not be read
 
 
 @dataclass(frozen=True)
 class Category:
-    """Tasks that differ in their target alone."""
+    """Tasks that differ only in their target."""
 
     label: str
     """The first task's label with ``*`` in place of the target: ``image:image=*,side=128``."""
     parameter: str
-    members: tuple[int, ...]  # places in the sequence of targets, ascending
-    units: tuple[str, ...]  # of each member its target; copies have the same
+    members: tuple[int, ...]  # indices into the sequence of targets, ascending
+    units: tuple[str, ...]  # target of each member, equal for copies
 
 
 def find_categories(targets: Sequence[Target]) -> list[Category]:
@@ -80,6 +80,6 @@ def _category(targets: Sequence[Target], parameter: str, members: Sequence[int])
         name, asked = parse_selector(ref.shown)
     except UsageError:
         name, asked = ref.name, {}
-    # What was asked for, the target left open.
+    # the parameters that were given, with * for the target
     label = format_selector(name, {parameter: "*"} | asked | {parameter: "*"})
     return Category(label, parameter, tuple(kept), tuple(units[values[place]] for place in kept))

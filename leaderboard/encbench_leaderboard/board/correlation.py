@@ -1,4 +1,4 @@
-"""Does the spectrum predict quality? Rank correlations over cells."""
+"""Rank correlations between statistics of the spectrum and quality, over cells."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from encbench_leaderboard.board.facts import STATISTICS
 from encbench_leaderboard.board.table import TaskBoard
 
 TOO_FEW = 5
-"""Fewer cells, or fewer encodings, than this say nothing about a rank correlation."""
+"""Minimum number of cells, and of encodings, for a rank correlation."""
 MAY_BE_MISSING = ("alignment_centred", "energy_tenth")
-"""Not recorded by earlier versions, nor where they were not computed; of the others a missing value
-is below its floor."""
+"""Statistics that are missing if they were not computed; for the others, a missing value is below
+its floor."""
 NORMAL = 1.959963984540054
 
 
 @dataclass(frozen=True)
 class Misprediction:
-    """The encoding and task that lie farthest from a fit of ranks."""
+    """The encoding and task farthest from a linear fit of ranks."""
 
     entry: str
     task: str
-    ranks: float  # quality's rank above the fitted one; negative: worse than predicted
-    cells: int  # that were ranked
+    ranks: float  # rank of quality minus fitted rank; negative: worse than predicted
+    cells: int  # number of cells ranked
 
 
 @dataclass(frozen=True)
 class Correlation:
-    """Spearman's ρ between a statistic of the spectrum and quality, over one task's cells, or its
-    mean over several tasks."""
+    """Spearman's ρ between a statistic of the spectrum and quality over one task's cells, or its
+    mean over tasks."""
 
     statistic: str
     when: str
@@ -50,11 +50,12 @@ class Correlation:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % interval of ρ, of the number of encodings; NaN where there is none.
+        """95 % interval of ρ; NaN if there is none.
 
-        Cells of one encoding, and of one encoding on several tasks, count once. tanh(atanh ρ ±
-        1.96 √((1 + ρ²/2) / (n − 3))). Source: Bonett, Wright, "Sample size requirements for
-        estimating Pearson, Kendall and Spearman correlations", Psychometrika 65, 2000.
+        tanh(atanh ρ ± 1.96 √((1 + ρ²/2) / (n − 3))), with n the number of encodings: cells of one
+        encoding count once, also on several tasks. Source: Bonett, Wright, "Sample size
+        requirements for estimating Pearson, Kendall and Spearman correlations", Psychometrika 65,
+        2000.
         """
         if self.too_few or not abs(self.rho) < 1 - 1e-12:
             return math.nan, math.nan
@@ -64,8 +65,8 @@ class Correlation:
 
 
 def spearman(x: np.ndarray, y: np.ndarray) -> float:
-    """Spearman's ρ of x (n,) and y (n,): Pearson's correlation of the ranks, ties at their mean.
-    NaN where either does not vary, or n < 2."""
+    """Spearman's ρ of x (n,) and y (n,): Pearson's correlation of the ranks; ties share their mean
+    rank. NaN if either does not vary, or n < 2."""
     return _correlation_of(_centred_ranks(x), _centred_ranks(y))
 
 
@@ -75,18 +76,17 @@ def _centred_ranks(values: np.ndarray) -> np.ndarray:
 
 
 def _correlation_of(a: np.ndarray, b: np.ndarray) -> float:
-    """Pearson's, of values whose means are 0."""
+    """Pearson's correlation of values whose means are 0."""
     spread = math.sqrt(float(a @ a) * float(b @ b))
     return float(a @ b) / spread if spread > 0 else math.nan
 
 
 def correlations(task: TaskBoard, when: str) -> list[Correlation]:
-    """ρ of every recorded statistic at that time over the cells that finished with a spectrum.
-    Eigenvalues below the floor rank under every resolved one, tied. Quality is turned so that
-    higher is better."""
+    """ρ of every recorded statistic at time ``when`` over the cells that finished with a spectrum.
+    Eigenvalues below the floor are tied below all resolved ones; higher quality is better."""
     quality = f"metric:{task.primary.name}"
     cells = task.cells[task.cells["status"] == "ok"].dropna(subset=[quality, f"{when}:size"])
-    # values under different conditions, such as other numbers of scales, have no common order
+    # values under different conditions, such as numbers of scales, must not be ranked together
     under = cells[f"under:{task.primary.name}"]
     cells = cells[under.isin(under.mode()[:1])]
     sign = 1.0 if task.primary.direction == "higher" else -1.0
@@ -107,8 +107,8 @@ def correlations(task: TaskBoard, when: str) -> list[Correlation]:
 def _rho(
     x: np.ndarray, y: np.ndarray, of: np.ndarray, entries: pd.Index[Any], task: str
 ) -> tuple[float, Misprediction | None]:
-    """Spearman's ρ of x and y (n,), and which of the entries lies farthest off the line through
-    their ranks; ``of`` (n,) has the index of each cell's."""
+    """Spearman's ρ of x and y (n,), and the entry farthest from the line fitted to their ranks;
+    ``of`` (n,) is the index of each cell's entry."""
     a, b = _centred_ranks(x), _centred_ranks(y)
     rho = _correlation_of(a, b)
     if math.isnan(rho):
@@ -119,12 +119,13 @@ def _rho(
 
 
 def mean_rho(of_tasks: Iterable[Sequence[Correlation]], when: str) -> dict[str, Correlation]:
-    """Of each statistic that was recorded, ρ averaged over the tasks that have enough cells and a
-    defined ρ; the worst prediction of all; and the encodings of the task with the fewest.
+    """Mean ρ of each recorded statistic over the tasks with enough cells and a defined ρ.
+
+    Each has the worst misprediction over tasks, and the smallest number of encodings on a task.
 
     Args:
         of_tasks: ``correlations`` of each task.
-        when: they were taken.
+        when: the time at which the spectra were taken.
     """
     found: dict[str, list[Correlation]] = {}
     for of_task in of_tasks:

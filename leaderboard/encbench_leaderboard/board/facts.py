@@ -1,4 +1,4 @@
-"""What tables ask of every record, taken out of it once."""
+"""The values that tables need from each record, extracted once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from encbench.suite.config import CellConfig, PluginRef, settings_of, sorted_jso
 
 WHENS = ("start", "middle", "end")
 TITLES = {"psnr": "PSNR", "ms_ssim": "MS-SSIM", "iou": "IoU"}
-"""Of metrics in records that do not say their title, and of curves of cells that never got far."""
+"""Titles of metrics whose records have none, and of curves of cells that failed early."""
 CELL_NUMBERS = (
     "seed",
     "params_mlp",
@@ -65,33 +65,33 @@ STATISTICS = {
     "alignment_centred": "centred alignment with the target",
     "energy_tenth": "target's energy in the leading tenth of eigenvectors",
 }
-"""Titles of those that may have to do with quality."""
+"""Titles of the statistics that are correlated with quality."""
 NUMBERS = (*CELL_NUMBERS, *(f"{when}:{number}" for when in WHENS for number in SPECTRUM_NUMBERS))
-"""Of ``Facts.numbers``."""
+"""Names of the items of ``Facts.numbers``."""
 NO_SPECTRUM = (None,) * len(SPECTRUM_NUMBERS)
 _spectrum_numbers = attrgetter(*SPECTRUM_NUMBERS)
 ORIGIN = (
     *("encbench", "python", "machine", "processor", "device", "threads", "os"),
     *("git_commit", "suite"),
 )
-"""Fields of a provenance that decide an ``Origin``, beside its libraries."""
+"""Fields of a provenance that determine an ``Origin``, in addition to its libraries."""
 MANY = 4_000
-"""Records whose numbers are to be read, from which on other processes do it."""
+"""Read records in several processes from this many on."""
 MOST = 8
-"""Processes that do."""
+"""Maximum number of these processes."""
 TOGETHER = 1_000
-"""Records of which they send the facts at a time."""
+"""Number of records whose facts a process returns at a time."""
 Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
 class MetricInfo:
-    """How a metric's numbers are to be read."""
+    """Name, unit, direction and title of a metric."""
 
     name: str
     unit: str
     direction: Literal["higher", "lower"]
-    given: str = ""  # title in the record, "" where it has none
+    given: str = ""  # title in the record; "" if it has none
 
     @property
     def title(self) -> str:
@@ -99,7 +99,7 @@ class MetricInfo:
 
     @property
     def can_collapse(self) -> bool:
-        """Whether 0 is the worst value, as of a network that fills nothing (IoU)."""
+        """Whether 0 is the worst value, such as the IoU of a network that predicts no solid."""
         return self.direction == "higher" and not self.unit
 
     @property
@@ -109,13 +109,13 @@ class MetricInfo:
 
 
 class Measure(NamedTuple):
-    """A metric of a record, and what was recorded beside its value."""
+    """A metric of a record, and what was recorded with its value."""
 
     info: MetricInfo
     under: str
     """Whole-number details: "scales = 3, window = 11"."""
     reason: str | None
-    """Why there is no value; None where that is not said."""
+    """Recorded reason for a missing value, if any."""
 
     @classmethod
     def of(cls, name: str, value: MetricValue) -> Measure:
@@ -127,7 +127,7 @@ class Measure(NamedTuple):
 
 
 class Kernel(NamedTuple):
-    """What is counted of the kernels of all cells."""
+    """Properties of a kernel that are counted over cells."""
 
     when: str
     outputs: str
@@ -135,12 +135,12 @@ class Kernel(NamedTuple):
     size: int
     energy_points: int | None
     weyl: bool | None
-    """Whether Weyl's inequality held; None where it was not checked, or checks nothing: without
-    learnable parameters of the encoding K is K_MLP."""
+    """Whether Weyl's inequality held; None if it was not checked, or if the encoding has no
+    learnable parameters: then K is K_MLP, and nothing is checked."""
     split: bool | None
-    """Whether there are shares of levels; None where they were not asked for."""
+    """Whether shares per level were computed; None if not requested."""
     not_split: str
-    """Why there are none."""
+    """Why they were not computed."""
 
     @classmethod
     def of(cls, summary: SpectrumSummary, *, learned: bool) -> Kernel:
@@ -159,12 +159,12 @@ class Kernel(NamedTuple):
 
 
 class Origin(NamedTuple):
-    """Where cells came from."""
+    """Software, machine and suite that cells were run with."""
 
     encbench: str
     python: str
-    libraries: tuple[str, ...]  # each with its version
-    machine: str  # as ``machine`` names it
+    libraries: tuple[str, ...]  # names with versions
+    machine: str  # see ``machine``
     device: str
     git_commit: str | None
     suite: str | None
@@ -178,25 +178,25 @@ class Origin(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Facts:
-    """What tables need of one record. A field that a record has too is the record's; parts that are
-    equal in many records are one object."""
+    """The values that tables need from one record. Fields named as a record's have its values;
+    values that are equal in many records are one object."""
 
     stored: StoredRecord
     numbers: np.ndarray
-    """``NUMBERS``; NaN where there is none."""
+    """Values of ``NUMBERS``; NaN if missing."""
     # equal in many records
     encoding: str
     task: str
-    """``identity`` of the two."""
+    """``identity`` of the encoding and of the task."""
     settings: Mapping[str, Any]
-    """``settings_of`` the cell."""
+    """Network, training and NTK settings, see ``settings_of``."""
     learning_rate: LearningRate | None
     baselines: Mapping[str, Mapping[str, MetricValue]]
     linearized: LinearizedTraining | None
     metrics: tuple[Measure, ...]
     kernels: tuple[Kernel, ...]
     source: Origin
-    # of each record its own
+    # specific to each record
     cell: CellConfig
     status: Status
     curve: str
@@ -204,47 +204,47 @@ class Facts:
     steps: int
     training_points: int | None
     values_to_fit: int | None
-    """Training points × outputs; None where that is not known, or the loss does not compare the
-    outputs with values at the points."""
+    """Training points × outputs; None if unknown, or if the loss does not compare the outputs with
+    values at the points."""
     own_loss: bool
     splittable: bool
     parameters: int
     values: tuple[float | None, ...]
-    """Of the metrics."""
+    """Values of the metrics."""
     started: str
     finished: str
 
     def number(self, name: str) -> float:
-        """One of ``NUMBERS``."""
+        """Value of a number in ``NUMBERS``; NaN if missing."""
         return float(self.numbers[NUMBERS.index(name)])
 
     def value(self, metric: str) -> float | None:
-        """Of a metric; None where there is none."""
+        """Value of a metric; None if missing."""
         for measure, value in zip(self.metrics, self.values, strict=True):
             if measure.info.name == metric:
                 return value
         return None
 
     def measure(self, metric: str) -> Measure | None:
-        """Of a metric; None where the record does not have it."""
+        """``Measure`` of a metric; None if the record does not have it."""
         return next((measure for measure in self.metrics if measure.info.name == metric), None)
 
 
 PARTS = tuple(field.name for field in fields(Facts))[2:]
 EQUAL = PARTS[: PARTS.index("cell")]
 SECTIONS = ("encoding", "task", "network", "training", "ntk")
-"""Of a cell, equal in many records."""
+"""Sections of a cell that are equal in many records."""
 _parts_of = attrgetter(*PARTS)
 
 
 def gathered(records: Sequence[StoredRecord]) -> list[Facts]:
-    """The facts of each record, in their order. Numbers that were read for them are let go of."""
+    """Extract the facts of each record, in order; data read for this are dropped from memory."""
     many = sum(not stored.is_read for stored in records) >= MANY
     pieces = [records[start : start + TOGETHER] for start in range(0, len(records), TOGETHER)]
     known: dict[tuple[str, str], Any] = {}
-    with closing(in_processes(_taken, pieces, MOST if many else 1)) as found:
+    with closing(in_processes(_extract, pieces, MOST if many else 1)) as found:
         pairs = zip(pieces, found, strict=True)
-        return [one for piece, taken in pairs for one in _facts(piece, *taken, known)]
+        return [one for piece, extracted in pairs for one in _facts(piece, *extracted, known)]
 
 
 def _facts(
@@ -253,11 +253,11 @@ def _facts(
     numbers: np.ndarray,
     known: dict[tuple[str, str], Any],
 ) -> Iterator[Facts]:
-    """The facts of records of which ``_taken`` gave the rest, with equal parts as they are known,
-    by name and content."""
-    same: dict[int, Any] = {}  # by the id of a part, as long as there are ``parts``
+    """Facts of records from the results of ``_extract``; equal parts become one object, which
+    ``known`` holds by name and content."""
+    same: dict[int, Any] = {}  # by id of a part, valid while ``parts`` exists
 
-    def first(name: str, part: Any) -> Any:
+    def shared(name: str, part: Any) -> Any:
         if id(part) not in same:
             content = name, repr(getattr(part, "__dict__", part))
             same[id(part)] = known.setdefault(content, part)
@@ -266,14 +266,14 @@ def _facts(
     for stored, row, own in zip(records, numbers, parts, strict=True):
         cell = own[len(EQUAL)].__dict__
         for name in SECTIONS:
-            cell[name] = first(name, cell[name])
-        yield Facts(stored, row, *map(first, EQUAL, own), *own[len(EQUAL) :])
+            cell[name] = shared(name, cell[name])
+        yield Facts(stored, row, *map(shared, EQUAL, own), *own[len(EQUAL) :])
 
 
-def _taken(records: Sequence[StoredRecord]) -> tuple[list[tuple[Any, ...]], np.ndarray]:
-    """``PARTS`` of the facts of each record, and their numbers (records, ``NUMBERS``), which are
-    sent from one process to another."""
-    # parts of cells are told apart by their ids: the facts keep them, and records of a store share
+def _extract(records: Sequence[StoredRecord]) -> tuple[list[tuple[Any, ...]], np.ndarray]:
+    """The ``PARTS`` of each record's facts, and the numbers (records, ``NUMBERS``), in a form that
+    can be sent between processes."""
+    # parts of cells are identified by id: the facts keep them alive, and records of a store share
     # equal ones
     known: dict[tuple[str, Hashable], Any] = {}
 
@@ -336,8 +336,8 @@ def _taken(records: Sequence[StoredRecord]) -> tuple[list[tuple[Any, ...]], np.n
 
 
 def metrics_of(facts: Sequence[Facts]) -> list[MetricInfo]:
-    """The task's metrics, the one followed during training first."""
-    # A cell that failed early does not know its task's metric yet.
+    """The task's metrics; the one measured during training is first."""
+    # A cell that failed early has no metrics, and may not know the one of its curve.
     known = [one for one in facts if one.metrics] or facts
     primary = Counter(one.curve for one in known).most_common(1)[0][0]
     found: dict[str, MetricInfo] = {}
@@ -352,7 +352,7 @@ def metrics_of(facts: Sequence[Facts]) -> list[MetricInfo]:
 
 def _numbers(record: Record) -> list[float | None]:
     rate = record.learning_rate
-    # lr_crit is a bound for gradient descent; it says nothing of Adam's steps.
+    # lr_crit is a bound for gradient descent; it does not apply to Adam.
     descends = record.cell.training.optimizer.partition(":")[0] == "sgd"
     row = [
         record.cell.seed,
@@ -374,7 +374,7 @@ def _numbers(record: Record) -> list[float | None]:
 
 
 def machine(source: Provenance) -> str:
-    """Where a cell ran, as far as it decides how long something takes."""
+    """Description of the machine, device, threads and system that times depend on."""
     parts = [
         source.machine,
         "" if source.processor == source.machine else source.processor,
@@ -386,12 +386,12 @@ def machine(source: Provenance) -> str:
 
 
 def machines(facts: Sequence[Facts]) -> list[str]:
-    """Each distinct machine."""
+    """The distinct machines, sorted."""
     return sorted({one.source.machine for one in facts})
 
 
 def identity(ref: PluginRef) -> str:
-    """Equal for the same plug-in under the same parameters, whatever it was asked for as."""
+    """Key of a plug-in and its parameters, equal however it was requested."""
     return sorted_json([ref.distribution, ref.name, ref.version, ref.parameters])
 
 

@@ -1,4 +1,4 @@
-"""Who leads a task, and whether the data can say so."""
+"""The leading entry of a task, and whether tests support the lead."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ from encbench_leaderboard.statistics.intervals import Interval, intervals
 from encbench_leaderboard.statistics.sample import cube
 
 EQUAL = {"dB": 0.1}
-"""By unit, differences of means that count as none, whatever a test says."""
+"""Differences of means below this count as equal, whatever a test says; by unit."""
 
 
 @dataclass(frozen=True)
 class Lead:
-    """The best entry by its mean, and those below it."""
+    """The entry with the best mean, and the others compared with it."""
 
     best: str
-    equal: Sequence[str]  # not told apart from the best: no test does, or by less than ``EQUAL``
+    equal: Sequence[str]  # not significantly different from the best, or by less than ``EQUAL``
     below: str | None  # the best of the others
-    gap: Interval | None  # the best less ``below``, on the units that both finished
-    p: float  # of that difference, after Holm's correction; NaN where it was not tested
+    gap: Interval | None  # ``best`` minus ``below``, on the units that both finished
+    p: float  # p-value of that difference after Holm's correction; NaN if not tested
     tested: bool  # whether anything was tested against the best
     incomplete: int = 0
-    """Entries that finished on fewer targets than the best, whose means say nothing beside its."""
+    """Number of entries that finished on fewer targets than the best; their means cannot be
+    compared with its mean."""
 
 
 def smallest_gap(metric: MetricInfo) -> float:
@@ -37,9 +38,9 @@ def smallest_gap(metric: MetricInfo) -> float:
 
 
 def lead(task: TaskBoard) -> Lead | None:
-    """The lead in the primary metric; None where nothing is ranked.
+    """The lead in the primary metric; None if nothing is ranked.
 
-    Without tests every entry is below the best.
+    Without tests, every other complete entry counts as below the best.
     """
     ranked = [row["entry"] for row in task.rows if not math.isnan(row["rank"])]
     if not ranked:
@@ -61,7 +62,7 @@ def lead(task: TaskBoard) -> Lead | None:
 
 
 def _against(task: TaskBoard, best: str) -> dict[str, tuple[float, bool]]:
-    """By entry tested against the best: p after Holm's correction, and whether they differ."""
+    """p after Holm's correction, and whether they differ, per entry tested against the best."""
     pairs = task.pairs
     if pairs is None or best not in pairs.entries:
         return {}

@@ -1,4 +1,4 @@
-"""Methods without a network on the training points of a task, beside its entries."""
+"""Methods without a network, applied to a task's training points and compared with its entries."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from encbench_leaderboard.statistics.pairs import ALPHA, p_values
 from encbench_leaderboard.statistics.sample import cube, unit_means
 
 HELD_OUT = "_held_out"
-"""End of the names of metrics at points that were not trained on."""
+"""Suffix of metrics at held-out points."""
 
 
 @dataclass(frozen=True)
 class NoNetwork:
-    """Interpolation, for instance: what it makes of the points that the networks were given."""
+    """Result of a method without a network, such as interpolation, on the same training points."""
 
     name: str
     values: Mapping[str, float]
-    """By metric; of a category the means over its targets."""
+    """Values by metric; for a category, means over its targets."""
     above: int
-    """Place in the standings: the entries above it are better, or as good."""
+    """Number of entries above it in the standings: those better or equal."""
     beaten_by: int
-    """Ranked entries that are better."""
+    """Number of ranked entries that are better."""
 
 
 def without_network(task: TaskBoard) -> list[NoNetwork]:
-    """The methods that the task's records name, best first; those of a category are the methods
-    that all of its targets with any share."""
+    """The methods in the task's records, best first; for a category, the methods that all targets
+    with any methods share."""
     primary = task.primary
     sign = 1.0 if primary.direction == "higher" else -1.0
     table = task.standings
@@ -44,7 +44,7 @@ def without_network(task: TaskBoard) -> list[NoNetwork]:
 
     found = []
     for name, values in _values(task).items():
-        # the first entry that is worse stands below it
+        # the method stands above the first entry that is worse
         worse = (scores < score(values)).to_numpy()
         above = int(worse.argmax()) if worse.any() else int(ranked.sum())
         better = int((scores > score(values)).sum())
@@ -53,8 +53,8 @@ def without_network(task: TaskBoard) -> list[NoNetwork]:
 
 
 def surely_better(task: TaskBoard, method: NoNetwork) -> int | None:
-    """How many ranked entries are better than a method by paired tests over targets, or over the
-    seeds of one, with Holm's correction over the entries; None where there is nothing to test."""
+    """Number of ranked entries that are significantly better than a method, by tests over targets
+    (or seeds of one task) with Holm's correction over entries; None if nothing can be tested."""
     name = task.primary.name
     here = {each.label: _values(each).get(method.name, {}) for each in task.targets or (task,)}
     baseline = task.cells["target"].map({label: of.get(name) for label, of in here.items()})
@@ -71,7 +71,7 @@ def surely_better(task: TaskBoard, method: NoNetwork) -> int | None:
 
 
 def _values(task: TaskBoard) -> dict[str, dict[str, float]]:
-    """The first record's that has any: they depend on the task alone."""
+    """Values by method and metric, from the first record with any: they depend only on the task."""
     if not task.targets:
         given = next((one.baselines for one in task.facts if one.baselines), {})
         return {

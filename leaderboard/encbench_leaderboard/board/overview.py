@@ -1,4 +1,4 @@
-"""Encodings over tasks: ranks, their means, and what tests over tasks say."""
+"""Encodings over tasks: ranks, mean ranks, and tests over tasks."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from encbench_leaderboard.statistics.ranks import ranks_with_failures
 
 @dataclass(frozen=True)
 class OverTasks:
-    """Tests over the tasks that some entries were all run on."""
+    """Tests over tasks, of the entries that were run on all of them."""
 
     entries: tuple[str, ...]
     tasks: int
-    friedman: float  # p that these entries do not differ; NaN for two
-    wins: tuple[Wins, ...]  # pairs of entries, by place
+    friedman: float  # p-value of Friedman's test; NaN for two entries
+    wins: tuple[Wins, ...]  # all pairs of entries, by index
 
     @property
     def sure(self) -> list[Wins]:
@@ -34,29 +34,29 @@ class OverTasks:
 
 @dataclass(frozen=True)
 class Overview:
-    """Ranks of entries over tasks, a category counted as one task."""
+    """Ranks of entries over tasks; a category counts as one task."""
 
     groups: tuple[TaskBoard, ...]
-    entries: tuple[str, ...]  # what finished on most tasks first, of those the best mean rank
-    finished: np.ndarray  # (entries,) on how many of the tasks that rank it an entry finished
+    entries: tuple[str, ...]  # by number of tasks finished, descending, then by mean rank
+    finished: np.ndarray  # (entries,) number of tasks that rank the entry and that it finished
     ranks: np.ndarray
-    """(entries, groups); NaN where an entry was not run, or alone. Equal values share their mean
-    rank; what did not finish ranks after all that did."""
+    """(entries, groups); NaN if an entry was not run, or a task has no ranking. Equal values share
+    their mean rank; entries that did not finish rank after all that did."""
     tests: OverTasks | None  # None for fewer than FEWEST_TASKS tasks
 
     def mean_rank(self, place: int) -> float:
-        """Over the tasks that rank the entry; NaN where there is none."""
+        """Mean rank over the tasks that rank the entry; NaN if there is none."""
         return float(pd.Series(self.ranks[place]).mean())
 
     def tasks(self, place: int) -> int:
-        """How many rank the entry."""
+        """Number of tasks that rank the entry."""
         return int((~np.isnan(self.ranks[place])).sum())
 
 
 def overview(board: Board) -> Overview:
     """Rank the entries of each group by its primary metric."""
     groups = tuple(board.groups)
-    # An entry of a category may be named by settings that no single task varies, and reversely.
+    # An entry of a category may be named by settings that vary on no single task, and vice versa.
     present = {entry for group in groups for entry in group.standings["entry"]}
     names = [name for name in board.entries if name in present]
     place = {name: index for index, name in enumerate(names)}
@@ -66,10 +66,10 @@ def overview(board: Board) -> Overview:
         table = group.standings
         unordered = (table["n"] > 0).any() and table["rank"].isna().all()
         if len(table) < 2 or unordered:
-            # the best of one says nothing
+            # a single entry, or entries without order, have no ranks
             continue
         rows = [place[entry] for entry in group.standings["entry"]]
-        # Ranks, not values: an incomplete entry of a category stands below complete ones.
+        # Ranks, not values: in a category, incomplete entries rank below complete ones.
         ranks[rows, column] = ranks_with_failures(
             group.standings["rank"].to_numpy(dtype=np.float64), higher=False
         )
@@ -85,7 +85,7 @@ def _tests(entries: tuple[str, ...], ranks: np.ndarray) -> OverTasks | None:
     tasks = ranks.shape[1]
     if tasks < FEWEST_TASKS or everywhere.sum() < 2:
         return None
-    # Ranked among themselves: what ran on fewer tasks must not change their ranks.
+    # Ranked among themselves, so that entries run on fewer tasks do not affect their ranks.
     among = np.stack([ranks_with_failures(r, higher=False) for r in ranks[everywhere].T])
     return OverTasks(
         tuple(e for e, kept in zip(entries, everywhere, strict=True) if kept),

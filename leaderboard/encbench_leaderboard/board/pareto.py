@@ -1,4 +1,4 @@
-"""Quality against what it costs, as numbers: the points by each cost, and the Pareto fronts."""
+"""Quality against each cost: points and Pareto fronts."""
 
 from __future__ import annotations
 
@@ -23,52 +23,52 @@ LABELS: dict[Cost, str] = {
     "memory": "peak memory [MiB]",
 }
 MACHINES = 2
-"""Machines whose times are compared, each for itself; those with the most cells."""
+"""Maximum number of machines with a panel of times each: those with the most cells."""
 
 
 @dataclass(frozen=True)
 class CostPoints:
-    """Entries by one cost and their quality."""
+    """Cost and quality of entries, for one kind of cost."""
 
     cost: Cost
-    label: str  # of the axis, with its unit
+    label: str  # axis label with unit
     where: str
-    """Machine or device that the costs are of; "" where it does not matter or is the only one."""
+    """Machine or device of the costs; "" if they do not depend on it, or there is only one."""
     points: pd.DataFrame
-    """An entry a row, best first: entry; quality, quality_low, quality_high (interval of its mean,
+    """A row per entry, best first: entry; quality, quality_low, quality_high (interval of its mean,
     or NaN); cost, cost_low, cost_high (smallest and largest of its units); front."""
 
 
 @dataclass(frozen=True)
 class Tradeoffs:
-    """Quality against each cost, of a task or category."""
+    """Quality against each cost on a task or category."""
 
     metric: MetricInfo
     panels: Sequence[CostPoints]
-    unfinished: int  # entries left out of a category: they did not finish on all targets
-    machines: int  # that times were taken on
-    devices: int  # that memory was taken on
+    unfinished: int  # entries of a category left out because they did not finish on all targets
+    machines: int  # number of machines on which times were measured
+    devices: int  # number of devices on which memory was measured
 
 
 def front(cost: np.ndarray, quality: np.ndarray, *, higher: bool) -> np.ndarray:
     """Pareto front of cost (n,) and quality (n,), both finite: (n,) bool. An entry is on it unless
-    another one costs no more and is at least as good, and is better in one of the two."""
+    another costs no more and is at least as good, and is strictly better in one of the two."""
     if not len(cost):
         return np.zeros(0, dtype=bool)
     gain = quality if higher else -quality
-    # The cheapest first, and of those that cost the same the best.
+    # by cost ascending, then by quality descending
     points, place = np.unique(np.column_stack([cost, -gain]), axis=0, return_inverse=True)
     before = np.concatenate([[-np.inf], np.maximum.accumulate(-points[:-1, 1])])
     found: np.ndarray = (-points[:, 1] > before)[place.reshape(-1)]
     return found
 
 
-# A figure and the sentences below it are of the same ones.
+# cached because a figure and the sentences below it use the same result
 @lru_cache(maxsize=1)
 def tradeoffs(task: TaskBoard) -> Tradeoffs:
-    """Quality against each cost, from the standings' mean and interval. Times of different machines
-    never share a panel, nor does memory of different devices. In a category an entry that did not
-    finish on all targets is left out: its mean would be over others."""
+    """Quality (mean and interval of the standings) against each cost. Times of different machines
+    never share a panel, nor does memory of different devices. In a category, an entry that did not
+    finish on all targets is left out, since its mean would be over fewer targets."""
     entries, unfinished = _finished(task)
     cells = _cells(task, entries["entry"])
     machines, devices = (
@@ -94,12 +94,12 @@ def tradeoffs(task: TaskBoard) -> Tradeoffs:
     return Tradeoffs(task.primary, panels, unfinished, len(machines), len(devices))
 
 
-# Arrays instead of tables: a page of a hundred tasks has hundreds of these.
+# arrays instead of data frames, for speed: a page of a hundred tasks has hundreds of these
 Columns = Mapping[str, np.ndarray]
 
 
 def _finished(task: TaskBoard) -> tuple[Columns, int]:
-    """Entry, quality and its interval of each that finished; how many are left out."""
+    """Entry, quality and interval of each entry that finished; and the number left out."""
     name = f"metric:{task.primary.name}"
     columns = {
         "entry": task.standings["entry"].to_numpy(dtype=object),
@@ -116,7 +116,7 @@ def _finished(task: TaskBoard) -> tuple[Columns, int]:
 
 
 def _cells(task: TaskBoard, entries: np.ndarray) -> Columns:
-    """The cells of these entries that finished: entry (its place), unit, costs, where they ran."""
+    """Finished cells of these entries: entry (its index), unit, costs, machine and device."""
     cells = task.cells
     entry = pd.Index(entries).get_indexer(cells["entry"])
     kept = (entry >= 0) & (cells["status"] == "ok").to_numpy()
@@ -136,9 +136,9 @@ def _cells(task: TaskBoard, entries: np.ndarray) -> Columns:
 def _points(
     entries: Columns, cells: Columns, cost: Cost, known: np.ndarray, *, higher: bool
 ) -> pd.DataFrame:
-    """The table of ``CostPoints``, from the known cells (cells,) bool."""
+    """The table of ``CostPoints`` from the cells whose cost is known, (cells,) bool."""
     values, units = cells[cost][known], int(cells["unit"].max()) + 1
-    # Cells of a unit first, as quality is averaged.
+    # averaged like quality: over the cells of a unit first
     pair, pairs = pd.factorize(cells["entry"][known] * units + cells["unit"][known])
     of_units = group_means(values[:, None], pair)
     of, found = pd.factorize(pairs // units)

@@ -1,4 +1,4 @@
-"""Spectra of several networks as one curve: their geometric mean on a common index.
+"""Average the spectra of several networks: their geometric mean over a common index.
 
 from encbench_leaderboard.board.spectra_mean import mean_spectrum
 
@@ -19,45 +19,45 @@ import numpy as np
 from encbench.results.kernel_summary import SpectrumSummary
 
 LENGTH = 8000
-"""Values to which the paper resamples spectra before it averages them."""
+"""Number of values to which the paper resamples spectra before averaging."""
 
 
 def floor_of(summary: SpectrumSummary, values: np.ndarray, part: str) -> float:
-    """The floor of one part's eigenvalues (M,): of the whole kernel's where ``part`` is ""."""
+    """Floor of one part's eigenvalues (M,); ``part`` is "" for the whole kernel."""
     if not part:
         return summary.floor
     if summary.mlp is not None:
         return summary.mlp.floor
-    # The part's λ_max is at most the kernel's, so the kernel's floor is safe for it; its own
-    # most negative eigenvalue may still say that it is noisier.
+    # The part's λ_max is at most the kernel's, so the kernel's floor is a safe choice, unless the
+    # part's most negative eigenvalue shows more noise.
     return max(summary.floor, -10 * float(np.nanmin(values)))
 
 
 def resolved(eigenvalues: np.ndarray, floor: float) -> np.ndarray:
-    """The eigenvalues (M,) above the floor, descending; the rest is rounding noise."""
+    """The eigenvalues of (M,) above the floor, descending; the others are rounding noise."""
     above = eigenvalues[np.isfinite(eigenvalues) & (eigenvalues > max(floor, 0.0))]
     return np.sort(above)[::-1]
 
 
 @dataclass(frozen=True)
 class MeanSpectrum:
-    """Several spectra as one curve over L places, from the largest eigenvalue to the smallest."""
+    """Mean of several spectra at L places, from the largest eigenvalue to the smallest."""
 
     place: np.ndarray
-    """(L,) in [0, 1]: index of the eigenvalue, counted from 0, over the kernel's size less 1."""
+    """(L,) in [0, 1]: index of the eigenvalue, counted from 0, divided by the kernel's size − 1."""
     mean: np.ndarray
-    """(L,) geometric mean, an upper bound where some are under their floor; NaN from where fewer
-    than half are resolved."""
+    """(L,) geometric mean: an upper bound if some values are below their floor, NaN if fewer than
+    half are resolved."""
     low: np.ndarray
-    high: np.ndarray  # (L,) 10th and 90th percentile over groups, bounded and cut as the mean is
+    high: np.ndarray  # (L,) 10th and 90th percentile over groups; bounds and NaN as in ``mean``
     resolved: np.ndarray
-    """(L,) share of the groups, their spectra counted alike, that is above the floor there."""
-    below: float  # share of all eigenvalues that are under their floor
-    groups: int
+    """(L,) mean over groups of the share of a group's spectra that is above the floor there."""
+    below: float  # share of all eigenvalues below their floor
+    groups: int  # number of groups
 
     @property
     def bounded(self) -> np.ndarray:
-        """(L,) bool: the mean is an upper bound there, for some values are under their floor."""
+        """(L,) bool: whether the mean is an upper bound because some values are below the floor."""
         bounded: np.ndarray = ~np.isnan(self.mean) & (self.resolved < 1)
         return bounded
 
@@ -70,22 +70,22 @@ def mean_spectrum(
 ) -> MeanSpectrum:
     """Resample spectra to a common length L and average them.
 
-    Each spectrum is interpolated, its logarithm linearly in the index, over the eigenvalues above
-    its floor; the first place is its largest eigenvalue, the last one its smallest. Means and
-    percentiles are taken of logarithms, since eigenvalues span decades. What is under its floor
-    enters at the floor: leaving it out would raise the mean, so this is an upper bound that no
-    value of rounding noise can move. Where fewer than half are resolved nothing is said.
+    The logarithm of each spectrum is interpolated linearly in the index over the eigenvalues above
+    its floor; the first place is the largest eigenvalue, the last one the smallest. Means and
+    percentiles are those of logarithms, since eigenvalues span decades. Eigenvalues below the
+    floor count as the floor: leaving them out would raise the mean, and this upper bound does not
+    depend on rounding noise. The result is NaN where fewer than half are resolved.
     Eigenvalues grow with the size of the kernel: means over sizes compare shapes, as in the paper.
 
     Args:
-        spectra: eigenvalues (M,), M >= 1 and any order, with the floor of each, >= 0.
+        spectra: eigenvalues (M,), M >= 1, in any order, and the floor of each, >= 0.
         groups: what each spectrum belongs to, such as its image. Spectra of one group are
-            averaged first; the percentiles are over groups. None: each is its own.
+            averaged first; the percentiles are over groups. None: each spectrum is a group.
         length: L, at least 2.
 
     Raises:
-        ValueError: no spectrum, an empty one, one without any eigenvalue above a floor of 0 or
-            less, a length below 2, or another number of groups than of spectra.
+        ValueError: there is no spectrum; one is empty, or has a floor of 0 and an eigenvalue that
+            is not positive; the length is below 2; or the numbers of groups and spectra differ.
     """
     if length < 2:
         raise ValueError(f"length must be at least 2, got {length}; the paper's is {LENGTH}")
@@ -113,7 +113,7 @@ def mean_spectrum(
     member[[numbers[name] for name in names], np.arange(len(rows))] = 1.0
     member /= member.sum(axis=1, keepdims=True)
     logs = member @ np.array(rows)  # (groups, L)
-    # a sum of weights may miss 1 by rounding, and 1 decides what is a bound
+    # exactly 1 if all are resolved, since a sum of weights may miss 1 by rounding (see ``bounded``)
     counted = np.array(masks).all(axis=0)
     share = np.where(counted, 1.0, (member @ np.array(masks, dtype=np.float64)).mean(axis=0))
     unknown = share < 0.5 - 1e-12
@@ -125,7 +125,7 @@ def mean_spectrum(
 def _resampled(
     above: np.ndarray, size: int, floor: float, place: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """log λ (L,) at the places, the floor's where there is none above it; and where there is."""
+    """log λ (L,) at the places, log floor where not resolved; and (L,) bool, whether resolved."""
     if not len(above):
         return np.full(len(place), np.log(floor)), np.zeros(len(place), dtype=bool)
     index = place * (size - 1)

@@ -1,4 +1,4 @@
-"""Cells become standings: means over units, their intervals, and ranks as the data allow."""
+"""Compute standings from cells: means over units, intervals, and the ranks that tests support."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from encbench_leaderboard.statistics.sample import cube, group_means
 
 MAY_BE_BELOW_FLOOR = ("median", "quantile_10", "minimum")
 OVER_DECADES = ("floor", "maximum", *MAY_BE_BELOW_FLOOR)
-"""Averaged as logarithms: of eigenvalues a decade apart the larger would be the mean."""
+"""Numbers averaged as logarithms: the largest eigenvalue would dominate an arithmetic mean."""
 TESTED = 200
-"""Entries, the best by value, that are tested against one another: 19,900 pairs."""
+"""Maximum number of entries, the best by value, that are tested in pairs: 19,900 pairs."""
 AT_ONCE = 500
 NOT_NUMBERS = ("entry", "encoding", "status", "seed", "unit", "repeat", "target")
 
@@ -27,26 +27,26 @@ NOT_NUMBERS = ("entry", "encoding", "status", "seed", "unit", "repeat", "target"
 def standings(
     cells: pd.DataFrame, metrics: Sequence[MetricInfo], *, category: bool
 ) -> tuple[pd.DataFrame, Pairs | None]:
-    """One row per entry, best first, and the tests of all pairs by the first metric, None where no
-    entry has two units.
+    """A row per entry, best first, and tests of all pairs by the first metric, None if no entry has
+    two units.
 
     Args:
-        cells: one row per cell, columns "unit" and "repeat" among them.
-        metrics: the first one ranks.
+        cells: a row per cell, with columns "unit" and "repeat".
+        metrics: entries are ranked by the first one.
         category: whether units are targets; an entry that finished on fewer of them than others
-            ranks below those, for its mean is over other images.
+            ranks below those, since its mean is over other images.
 
-    Columns: "n" cells that finished of "cells"; "units" with a value of the first metric; each
+    Columns: "n", number of "cells" that finished; "units" with a value of the first metric; each
     number's mean, and ``|min`` and ``|max`` over cells; each metric's ``|low`` and ``|high`` (the
     95 % interval of the mean, NaN for none), ``|interval`` (its method) and ``|n``; "rank" by
-    value; "rank_low" and "rank_high", which the tests allow; "tested", whether there was one;
-    "tied", whether it does not tell the entry from the one above. Means are over units, of the mean
-    over each unit's cells; of eigenvalues and floors they are geometric, over the cells where they
-    are above the floor.
+    value; "rank_low" and "rank_high", the ranks compatible with the tests; "tested", whether there
+    was a test; "tied", whether none distinguishes the entry from the one above. Means are over
+    units; each unit contributes the mean of its cells. Means of eigenvalues and floors are
+    geometric, over the cells whose value is above the floor.
     """
     finished = (cells["status"] == "ok").to_numpy()
     place, _ = pd.factorize(cells["entry"])
-    # What a failed entry has (parameters, learning rate) is shown; its quality is not.
+    # of an entry without finished cells, parameters and learning rate are shown, but no quality
     shown = cells[finished | (np.bincount(place, finished) == 0)[place]]
     place, found = pd.factorize(shown["entry"])
     columns = _of_entries(shown, place)
@@ -54,7 +54,7 @@ def standings(
     place = pd.Index(names).get_indexer(cells["entry"])
 
     def count(counted: np.ndarray) -> np.ndarray:
-        """Cells of each entry that are counted."""
+        """Number of counted cells per entry."""
         return np.bincount(place, counted, len(names)).astype(np.int64)
 
     columns["n"], columns["cells"] = count(finished), count(np.ones(len(cells)))
@@ -80,10 +80,10 @@ def standings(
     higher = metrics[0].direction == "higher"
     rank = _ranks(columns[f"metric:{metrics[0].name}"], columns["units"], higher, category)
     if len(_mixed(cells, metrics[0], np.zeros(len(cells)), finished)):
-        # Two numbers of MS-SSIM under other scales have no order.
+        # values under different conditions, such as MS-SSIM scales, cannot be ranked
         rank = np.full(len(names), np.nan)
     columns["rank"] = rank
-    # A rank of NaN is equal to none, not even to itself.
+    # NaN does not compare equal even to itself
     unranked, values = np.isnan(rank), np.nan_to_num(rank)
     keys = zip(columns["n"] == 0, unranked, values, map(natural, names), strict=True)
     order = [place for place, _ in sorted(enumerate(keys), key=itemgetter(1))]
@@ -91,7 +91,7 @@ def standings(
     columns = {name: column[order] for name, column in columns.items()}
     tests, pairs = _tested(names, columns["rank"], columns["units"], cells, metrics[0])
     columns |= {"entry": np.array(names, dtype=object)} | tests
-    # as ``text_series``; of numbers a series for each column would take as long as all the rest
+    # as ``text_series``; a series for each numeric column would double the time
     texts = {n: pd.Series(c, dtype=object) for n, c in columns.items() if c.dtype == object}
     return pd.DataFrame(columns | texts, index=pd.RangeIndex(len(names))), pairs
 
@@ -99,7 +99,7 @@ def standings(
 def _mixed(
     cells: pd.DataFrame, metric: MetricInfo, group: np.ndarray, counted: np.ndarray
 ) -> np.ndarray:
-    """The groups (cells,) whose counted values were taken under different conditions."""
+    """Those of the groups (cells,) whose counted values were taken under different conditions."""
     name = f"under:{metric.name}"
     if name not in cells:
         return np.empty(0)
@@ -109,13 +109,13 @@ def _mixed(
 
 
 def _intervals(cells: pd.DataFrame, column: str, entries: list[str]) -> list[Interval]:
-    # A cube of thousands of entries, each under seeds of its own, would be nearly empty.
+    # a cube of thousands of entries with different seeds would be nearly empty
     parts = (entries[start : start + AT_ONCE] for start in range(0, len(entries), AT_ONCE))
     return [found for part in parts for found in intervals(cube(cells, column, part).values)]
 
 
 def _of_entries(shown: pd.DataFrame, place: np.ndarray) -> dict[str, np.ndarray]:
-    """Each number's mean, smallest and largest, and what is below its floor, by the entry ``place``
+    """Mean, minimum and maximum of each number, and counts below the floor, per entry ``place``
     (cells,)."""
     numbers = [c for c in shown.columns if c not in NOT_NUMBERS and not c.startswith("under:")]
     values = shown[numbers].to_numpy(dtype=np.float64)
@@ -130,7 +130,7 @@ def _of_entries(shown: pd.DataFrame, place: np.ndarray) -> dict[str, np.ndarray]
 def _means(
     shown: pd.DataFrame, values: np.ndarray, numbers: Sequence[str], place: np.ndarray
 ) -> np.ndarray:
-    """(entries, numbers) of values (cells, numbers)."""
+    """Means over units (entries, numbers) of values (cells, numbers)."""
     over_decades = np.isin(numbers, [f"{when}:{name}" for when in WHENS for name in OVER_DECADES])
     unit, units = pd.factorize(shown["unit"])
     pair, pairs = pd.factorize(place * len(units) + unit)
@@ -143,7 +143,7 @@ def _means(
 
 
 def _below(shown: pd.DataFrame, place: np.ndarray, entries: int) -> dict[str, np.ndarray]:
-    """Cells with a spectrum, and those of them whose number is below its floor."""
+    """Number of cells per entry with a spectrum, and of those with a statistic below the floor."""
     counts = {}
     for when in WHENS:
         taken = shown[f"{when}:size"].notna().to_numpy()
@@ -158,7 +158,7 @@ def _below(shown: pd.DataFrame, place: np.ndarray, entries: int) -> dict[str, np
 
 
 def _ranks(values: np.ndarray, units: np.ndarray, higher: bool, category: bool) -> np.ndarray:
-    """Ranks of values (entries,), equal ones the best of theirs; NaN where there is no value."""
+    """Ranks of values (entries,); equal values share their best rank; NaN if there is no value."""
     ranks = np.full(len(values), np.nan)
     ranked = ~np.isnan(values) & (units > 0)
     fewer = -units[ranked] if category else np.zeros(ranked.sum())
@@ -175,7 +175,7 @@ def _tested(
     cells: pd.DataFrame,
     metric: MetricInfo,
 ) -> tuple[dict[str, np.ndarray], Pairs | None]:
-    """Columns of what the tests of the best entries allow; entries are in their order."""
+    """Columns on the tests of the best entries, and the tests; entries are in order of rank."""
     ranked = np.flatnonzero(~np.isnan(rank))
     best = ranked[:TESTED]
     nothing, no = np.full(len(names), np.nan), np.zeros(len(names), dtype=bool)

@@ -1,6 +1,6 @@
-"""Records become tables of numbers: one row per cell, and one row a leaderboard entry.
+"""Turn records into tables of numbers: a row per cell, and a row per leaderboard entry.
 
-Entries are encodings, told apart by the settings that vary among their cells.
+An entry is an encoding with one choice of the settings that vary among its cells.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ from encbench_leaderboard.statistics.pairs import Pairs
 
 @dataclass(frozen=True, eq=False)
 class TaskBoard:
-    """All cells of one task on the same data; or of a category, tasks that differ in their target.
+    """All cells of one task on the same data, or of a category: tasks that differ in their target.
 
-    The unit of replication of a task is the seed, of a category the target (an image), over
-    whose seeds is averaged first.
+    The unit of replication is the seed for a task, and the target (an image) for a category, whose
+    seeds are averaged first.
     """
 
     label: str
-    slug: str  # unique on a board, fit for a file name
+    slug: str  # unique on a board, usable as a file name
     primary: MetricInfo
-    """What entries are ranked by: the metric followed during training, where it was also taken at
-    the end; else the first metric."""
+    """The metric that ranks entries: the one measured during training if it was also measured at
+    the end, else the first metric."""
     metrics: Sequence[MetricInfo]  # the primary one first
     facts: Sequence[Facts]
     cells: pd.DataFrame
-    """A row per record, in their order; NaN where there is no number. "unit" and "repeat" are what
-    a cell replicates, "target" is its task."""
+    """A row per record, in order; NaN if there is no number. "unit" and "repeat" are the unit of
+    replication and the repeat within it; "target" is the label of the cell's task."""
     targets: Sequence[TaskBoard] = ()  # the tasks of a category; empty for a task
 
     @cached_property
@@ -59,17 +59,17 @@ class TaskBoard:
 
     @property
     def standings(self) -> pd.DataFrame:
-        """A row per entry, best first; columns as of ``standings.standings``."""
+        """A row per entry, best first; columns as in ``standings.standings``."""
         return self._ranked[0]
 
     @property
     def pairs(self) -> Pairs | None:
-        """Tests in the primary metric; None where nothing was tested."""
+        """Tests in the primary metric; None if nothing was tested."""
         return self._ranked[1]
 
     @cached_property
     def _ranked(self) -> tuple[pd.DataFrame, Pairs | None]:
-        # of hundreds of targets few are shown one by one
+        # computed on demand: of hundreds of targets, few are shown one by one
         return standings(self.cells, self.metrics, category=bool(self.targets))
 
     def measure(self, records: Sequence[StoredRecord]) -> pd.DataFrame:
@@ -91,7 +91,7 @@ class TaskBoard:
         return [one.stored for one in self.facts_of_entry(entry)]
 
     def facts_of_entry(self, entry: str) -> list[Facts]:
-        """Those of ``of_entry``."""
+        """Facts of an entry's records, by seed."""
         return self._by_entry.get(entry, [])
 
     @cached_property
@@ -106,16 +106,16 @@ class TaskBoard:
 
 @dataclass(frozen=True, eq=False)
 class Board:
-    """Everything that a page shows."""
+    """All tasks, categories and entries of a page."""
 
-    facts: Sequence[Facts]  # of all records, in their order
+    facts: Sequence[Facts]  # those of all records, in order
     tasks: Sequence[TaskBoard]
-    entries: Sequence[str]  # those that finished first, then by name: the order that gives colours
+    entries: Sequence[str]  # finished ones first, then by name: the order that assigns colours
     categories: Sequence[TaskBoard] = ()  # see ``board.categories``
 
     @property
     def groups(self) -> list[TaskBoard]:
-        """What a comparison over tasks counts: categories, and the tasks that are in none."""
+        """Categories, and the tasks that are in none: the units of a comparison over tasks."""
         inside = {id(task): category for category in self.categories for task in category.targets}
         return list(
             {id(g): g for task in self.tasks for g in [inside.get(id(task), task)]}.values()
@@ -123,14 +123,14 @@ class Board:
 
 
 def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """A table row by row, as Python's numbers and texts; five times as fast as ``to_dict``."""
+    """The rows of a table, as Python numbers and strings; five times as fast as ``to_dict``."""
     names = [str(name) for name in table.columns]
     columns = [column.tolist() for _, column in table.items()]
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def boards(records: Sequence[StoredRecord]) -> Board:
-    """Sort records into tasks and categories, and rank the entries of each."""
+    """Group records into tasks and categories."""
     facts = gathered(records)
     labels = unique_labels({one.encoding: one.cell.encoding for one in facts})
     slugs: Counter[str] = Counter()
@@ -170,11 +170,11 @@ def _by_task(facts: Sequence[Facts]) -> list[tuple[str, list[Facts]]]:
 
 
 def measured(facts: Sequence[Facts], metrics: Sequence[MetricInfo]) -> pd.DataFrame:
-    """A row per record, in their order: its encoding, status, seed and every number; "under:METRIC"
-    says under which conditions it was taken."""
+    """A row per record, in order: encoding, status, seed and every number; "under:METRIC" holds the
+    conditions of the metric."""
     own = len(CELL_NUMBERS)
     numbers = np.array([one.numbers for one in facts])
-    # One type for all: a column of None alone would otherwise not be a column of numbers.
+    # float64 throughout: a column of None only would otherwise not be numeric
     values = np.array([[one.value(m.name) for m in metrics] for one in facts], dtype=np.float64)
     columns = [*CELL_NUMBERS, *(f"metric:{metric.name}" for metric in metrics), *NUMBERS[own:]]
     cells = pd.DataFrame(
@@ -190,23 +190,22 @@ def measured(facts: Sequence[Facts], metrics: Sequence[MetricInfo]) -> pd.DataFr
 
 
 def text_series(values: Iterable[str]) -> pd.Series[Any]:
-    """A column of text as plain objects: of few rows pandas' own kind of text is the slower."""
+    """A column of text of dtype object: for few rows, pandas' string dtype is slower."""
     return pd.Series(list(values), dtype=object)
 
 
 def cells_of(
     facts: Sequence[Facts], metrics: Sequence[MetricInfo], labels: Mapping[str, str]
 ) -> pd.DataFrame:
-    """``measured``, and the entry of each record."""
+    """``measured``, with the entry of each record."""
     cells = measured(facts, metrics)
     cells.insert(0, "entry", text_series(entries_of(facts, labels)))
     return cells
 
 
 def entries_of(facts: Sequence[Facts], labels: Mapping[str, str]) -> list[str]:
-    """The entry of each record: the label of its encoding (``labels``, by its identity), and the
-    settings that vary among its cells; or the user's own label, where each choice of those settings
-    has one of its own."""
+    """The entry of each record: the label of its encoding (``labels``, by identity) and settings
+    that vary among its cells; or the user's label, if each choice of those settings has its own."""
     kinds: dict[tuple[int, int], Facts] = {}
     for one in facts:
         kinds.setdefault((id(one.cell.encoding), id(one.settings)), one)
@@ -233,7 +232,7 @@ def entries_of(facts: Sequence[Facts], labels: Mapping[str, str]) -> list[str]:
 
 
 def _tell_apart(labels: Sequence[set[str]]) -> bool:
-    """Whether several choices of settings have one label each, and all different ones."""
+    """Whether there are several choices of settings, each with one label, all different."""
     single = {min(of) for of in labels if len(of) == 1}
     return len(labels) > 1 and len(single) == len(labels) and "" not in single
 
@@ -267,7 +266,7 @@ def _category_board(
         cells = pd.concat([task.cells for task in tasks], ignore_index=True)
     else:
         cells = cells_of(facts, metrics, labels)
-    # Named anew: a setting may vary only between the tasks.
+    # entries are named again, since a setting may vary only between tasks
     cells["entry"] = text_series(entries_of(facts, labels))
     sizes = [len(task.facts) for task in tasks]
     cells["unit"] = text_series(np.repeat(np.array(category.units, dtype=object), sizes))
@@ -278,7 +277,7 @@ def _category_board(
 
 
 def label(ref: PluginRef) -> str:
-    """The user's own text where there is one, else the name with every parameter."""
+    """The user's own label if there is one, else the name with every parameter."""
     if ref.label:
         return ref.label
     given = [f"{key}={value}" for key, value in ref.parameters.items() if value is not None]
@@ -286,7 +285,7 @@ def label(ref: PluginRef) -> str:
 
 
 def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, keys joined by dots."""
+    """Flatten nested mappings, with keys joined by dots."""
     flat: dict[str, Any] = {}
     for key, item in value.items():
         if isinstance(item, Mapping):
@@ -297,7 +296,7 @@ def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def unique_labels(refs: Mapping[str, PluginRef]) -> dict[str, str]:
-    """A label for each identity, with parameters that differ where two would read the same."""
+    """A label for each identity; equal labels get the parameters in which they differ."""
     labels = {key: label(ref) for key, ref in refs.items()}
     for text in {text for text in labels.values() if list(labels.values()).count(text) > 1}:
         same = [key for key, other in labels.items() if other == text]
@@ -314,8 +313,8 @@ def unique_labels(refs: Mapping[str, PluginRef]) -> dict[str, str]:
 
 
 def metric_conditions(task: TaskBoard) -> tuple[dict[str, str], list[str]]:
-    """By metric the conditions that hold for the whole task, as the metric itself recorded them;
-    and the metrics whose conditions differ, and must stand beside each number."""
+    """Conditions by metric, as the metric recorded them, that hold for the whole task; and metrics
+    whose conditions differ between cells, and must be shown with each number."""
     common: dict[str, str] = {}
     mixed = []
     for metric in task.metrics:
@@ -328,13 +327,13 @@ def metric_conditions(task: TaskBoard) -> tuple[dict[str, str], list[str]]:
 
 
 def conditions_met(cells: pd.DataFrame, metric: MetricInfo) -> list[str]:
-    """The different conditions under which cells have values of a metric."""
+    """The distinct conditions under which cells have values of a metric."""
     valued = cells[f"metric:{metric.name}"].notna()
     return [str(under) for under in cells[f"under:{metric.name}"][valued].unique()]
 
 
 def missing_reasons(task: TaskBoard) -> dict[str, str]:
-    """Metric to the reasons it recorded for having no value, of cells that finished."""
+    """Recorded reasons for missing values, by metric."""
     found: dict[str, str] = {}
     for name in (metric.name for metric in task.metrics):
         without = compress(task.facts, task.cells[f"metric:{name}"].isna())

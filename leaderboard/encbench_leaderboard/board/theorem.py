@@ -1,4 +1,4 @@
-"""Theorem 1 of the paper on records: is no eigenvalue smaller than without the encoding?"""
+"""Test the paper's Theorem 1 on records: no eigenvalue is smaller than without the encoding."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from encbench_leaderboard.board.facts import Facts
 from encbench_leaderboard.board.table import TaskBoard
 
 PLAIN = "identity"
-"""The built-in encoding that passes the coordinates on: a network without an encoding."""
+"""The built-in encoding that returns the coordinates: a network without an encoding."""
 READ = 10
-"""Entries, the best, whose eigenvalues are read; and targets of a category."""
+"""Maximum number of entries, the best, and of targets whose eigenvalues are read."""
 
 
 @dataclass(frozen=True)
 class AgainstPlain:
-    """An entry's kernels at one moment beside those of the network without an encoding."""
+    """An entry's kernels at one time, compared with those of the network without an encoding."""
 
     entry: str
     when: str
     size: int
     fails: tuple[int, ...]
-    """Of each task: indices at which the network without an encoding has the larger eigenvalue."""
-    first: int  # the smallest of them on any task, counted from 1; 0 where there is none
+    """Per task, number of indices at which the plain network has the larger eigenvalue."""
+    first: int  # the smallest such index on any task, counted from 1; 0 if there is none
 
 
 def against_plain(task: TaskBoard) -> list[AgainstPlain]:
-    """Eigenvalues of the best entries against those of the cell without an encoding.
+    """Compare the eigenvalues of the best entries with those of the network without an encoding.
 
-    On a task, or on each target of a category, the first cell of an entry that has a partner: the
-    same network, seed and kernel. An index counts where λ_i(no encoding) exceeds λ_i(K) by more
-    than both floors.
+    On a task, or on each target of a category, the first cell of an entry that has a counterpart
+    with the same network and seed is used, and of its kernels those of the same size and outputs.
+    An index counts if λ_i(no encoding) exceeds λ_i(K) by more than the sum of both floors.
     """
     above: dict[tuple[str, str, int], list[np.ndarray]] = defaultdict(list)
     for one in (task.targets or [task])[:READ]:
@@ -60,7 +60,7 @@ def _network(one: Facts) -> Hashable:
 
 
 def _larger(stored: StoredRecord, plain: StoredRecord) -> Iterator[tuple[str, int, np.ndarray]]:
-    """Moment, size, and the places, from 0, where the second has the larger eigenvalue."""
+    """Time, size, and the indices, from 0, at which the second has the larger eigenvalue."""
     theirs = {summary.when: summary for summary in plain.record.spectra}
     for mine in stored.record.spectra:
         other, name = theirs.get(mine.when), f"spectrum_{mine.when}"
