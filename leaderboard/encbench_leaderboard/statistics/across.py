@@ -1,4 +1,4 @@
-"""Comparison over tasks by ranks: Friedman's test, and the sign test of each pair."""
+"""Comparison of entries over tasks by ranks: Friedman's test, and sign tests of all pairs."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from scipy.special import bdtr
 from encbench_leaderboard.statistics.holm import holm
 
 FEWEST_TASKS = 5
-"""Tasks from which on there are tests over tasks: of four, even all wins have p = 0.13."""
+"""Minimum number of tasks for tests over tasks: with four, even four wins have p = 0.13."""
 SHUFFLES = 4_999
 SEED = 20_260_107
 
 
 def friedman_p(ranks: np.ndarray) -> float:
-    """p that ranks (tasks, entries) differ between entries by chance alone; NaN for fewer than 2
-    tasks or 3 entries, or where every task ties all.
+    """p-value of Friedman's test on ranks (tasks, entries); NaN for fewer than 2 tasks or 3
+    entries, or if all entries are tied on every task.
 
-    Friedman's statistic with correction for ties, its distribution from 4,999 seeded shuffles of
-    each task's ranks, for χ² is poor at few tasks; p = (b + 1)/(B + 1). Source: Friedman, "The Use
-    of Ranks to Avoid the Assumption of Normality Implicit in the Analysis of Variance", JASA 32,
-    1937; Demšar, "Statistical Comparisons of Classifiers over Multiple Data Sets", JMLR 7, 2006,
-    section 3.2.2.
+    Friedman's statistic, corrected for ties. Its distribution is that of B = 4,999 seeded shuffles
+    of each task's ranks, since χ² is a poor approximation for few tasks; p = (b + 1)/(B + 1).
+    Source: Friedman, "The Use of Ranks to Avoid the Assumption of Normality Implicit in the
+    Analysis of Variance", JASA 32, 1937; Demšar, "Statistical Comparisons of Classifiers over
+    Multiple Data Sets", JMLR 7, 2006, section 3.2.2.
     """
     tasks, entries = ranks.shape
     if tasks < 2 or entries < 3 or not np.ptp(ranks, axis=1).any():
         return math.nan
-    # With the ranks of each task only shuffled, the sum of squared column sums decides.
+    # shuffles within tasks change only the sum of squared column sums in the statistic
     observed = float((ranks.sum(axis=0) ** 2).sum())
     rng = np.random.default_rng(SEED)
     extreme = 0
@@ -44,23 +44,23 @@ def friedman_p(ranks: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class Wins:
-    """Two entries over tasks."""
+    """Comparison of two entries over tasks."""
 
     first: int
     second: int
     won: int
-    lost: int  # tasks on which ``first`` ranks after ``second``
+    lost: int  # number of tasks on which ``first`` ranks after ``second``
     tied: int
-    adjusted: float  # p of the exact sign test after Holm over all pairs; NaN where all tasks tie
+    adjusted: float  # p of the exact sign test after Holm over all pairs; NaN if all tasks are tied
 
 
 def sign_tests(ranks: np.ndarray) -> list[Wins]:
-    """The exact two-sided sign test of each pair of ranks (tasks, entries), Holm-corrected.
+    """Exact two-sided sign tests of all pairs of entries by ranks (tasks, entries), Holm-corrected.
 
-    Tasks on which both rank the same are left out. A pair's result does not depend on which
-    other entries were run, as that of a test of mean ranks would (Benavoli, Corani, Mangili,
-    "Should We Really Use Post-Hoc Tests Based on Mean-Ranks?", JMLR 17, 2016); and it needs no
-    common unit of the tasks' metrics, as a signed-rank test would.
+    Tasks on which both rank the same are left out. Unlike a test of mean ranks, a pair's test does
+    not depend on the other entries, apart from the correction (Benavoli, Corani, Mangili, "Should
+    We Really Use Post-Hoc Tests Based on Mean-Ranks?", JMLR 17, 2016). Unlike a signed-rank test,
+    it does not need metrics with a common unit.
     """
     first, second = np.triu_indices(ranks.shape[1], k=1)
     gaps = ranks[:, first] - ranks[:, second]

@@ -1,4 +1,4 @@
-"""Holm's correction for several tests at once."""
+"""Holm's correction for multiple tests."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import numpy as np
 
 
 def holm(p: np.ndarray) -> np.ndarray:
-    """Adjusted p-values of p (m,): a test is significant at α where its adjusted p is ≤ α.
+    """Adjusted p-values of p (m,): a test is significant at α if its adjusted p is ≤ α.
 
-    The k-th smallest of m is multiplied by m − k + 1, none is below one smaller than it, none
-    above 1. Bounds the probability of any false positive by α, whatever the dependence between
-    tests. NaN marks what was not tested, stays NaN, and does not count in m.
+    The k-th smallest of m p-values is multiplied by m − k + 1; the products are then made
+    non-decreasing and at most 1. The probability of any false positive is at most α, whatever the
+    dependence between tests. NaN means not tested: it stays NaN and does not count in m.
 
     Source: Holm, "A simple sequentially rejective multiple test procedure", Scandinavian
     Journal of Statistics 6, 1979.

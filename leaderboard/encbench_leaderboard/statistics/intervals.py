@@ -19,15 +19,15 @@ class Interval:
 
     mean: float
     low: float
-    high: float  # NaN with ``low`` where there is none
+    high: float  # ``low`` and ``high`` are NaN if there is no interval
     units: int
-    method: Method  # "": no interval, for there is one unit, or a value is infinite
+    method: Method  # "": no interval, because there is one unit, or a value is infinite
 
 
 def intervals(values: np.ndarray, confidence: float = 0.95) -> list[Interval]:
-    """Mean over units and its interval, for each row of values (m, units, repeats), NaN where there
-    is no value. A unit's value is the mean of its repeats; units without any are left out, and so
-    are infinite ones where others are finite."""
+    """Mean over units and its interval, for each row of values (m, units, repeats), NaN if missing.
+    A unit's value is the mean of its repeats. Units without a value are left out of the mean, and
+    so are infinite values if others are finite."""
     means = unit_means(values)
     counted = ~np.isnan(means)
     number = counted.sum(axis=1)
@@ -38,7 +38,7 @@ def intervals(values: np.ndarray, confidence: float = 0.95) -> list[Interval]:
         with np.errstate(invalid="ignore"):
             mean[rows] = kept.mean(axis=1)
         finite = np.isfinite(kept).all(axis=1)
-        # One exact fit, ∞ dB, says nothing of the others.
+        # an exact fit, ∞ dB, must not hide the other values
         for row in np.flatnonzero(~finite & np.isfinite(kept).any(axis=1)):
             mean[rows[row]] = kept[row][np.isfinite(kept[row])].mean()
         if n > 1:

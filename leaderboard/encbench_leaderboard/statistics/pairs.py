@@ -1,4 +1,4 @@
-"""Tests of all pairs of entries on the cells that both finished."""
+"""Paired tests of all pairs of entries on the cells that both finished."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from encbench_leaderboard.statistics.student import paired_t_p
 
 ALPHA = 0.05
 SIGN_FLIP_FROM = 6
-"""Pairs from which a sign-flip test can be significant at 5 %: p ≥ 2/2⁵ below."""
+"""Minimum number of pairs for which a sign-flip test can be significant at 5 %: 5 give p ≥ 2/2⁵."""
 BLOCK = 4_000_000
-"""Differences held at a time, 32 MB."""
+"""Maximum number of differences in memory at a time: 32 MB."""
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Every pair of entries i < j; arrays (pairs,)."""
+    """All pairs of entries i < j; arrays (pairs,)."""
 
     entries: tuple[str, ...]
     first: np.ndarray
     second: np.ndarray
-    difference: np.ndarray  # mean over units of first minus second, NaN without a common cell
-    deviation: np.ndarray  # standard deviation over units; NaN below two
-    units: np.ndarray  # with a cell of the same seed that both finished
-    p: np.ndarray  # NaN where nothing was tested: fewer than two units, or an infinite value
-    adjusted: np.ndarray  # after Holm, over all pairs tested
+    difference: np.ndarray  # mean over units of first minus second; NaN without a common cell
+    deviation: np.ndarray  # standard deviation over units; NaN for fewer than two
+    units: np.ndarray  # number of units with a cell of the same seed that both finished
+    p: np.ndarray  # NaN if not tested: fewer than two units, or an infinite value
+    adjusted: np.ndarray  # p after Holm's correction over all tested pairs
     method: np.ndarray  # "", "t", "sign-flip" or "sampled sign-flip"
 
     @property
@@ -37,13 +37,13 @@ class Pairs:
         return int((~np.isnan(self.p)).sum())
 
     def significant(self, alpha: float = ALPHA) -> np.ndarray:
-        """(pairs,) bool."""
+        """(pairs,) bool: whether the adjusted p is at most α."""
         return np.asarray(np.nan_to_num(self.adjusted, nan=1.0) <= alpha)
 
 
 def compare_all(cube: Cube) -> Pairs:
-    """Paired tests of all pairs. A unit's difference is the mean over the repeats that both
-    finished, so a pair is always compared on the same seeds of the same images."""
+    """Paired tests of all pairs. A unit's difference is the mean over the repeats that both entries
+    finished, so that a pair is always compared on the same seeds of the same images."""
     first, second = np.triu_indices(len(cube.entries), k=1)
     total, units, repeats = len(first), *cube.values.shape[1:]
     differences = np.empty((total, units))
@@ -53,7 +53,7 @@ def compare_all(cube: Cube) -> Pairs:
         part = slice(start, start + rows)
         a, b = cube.values[first[part]], cube.values[second[part]]
         with np.errstate(invalid="ignore"):
-            # ∞ − ∞ is not a number, but not missing
+            # the difference of equal infinite values is 0, not missing
             gap = np.where(np.isnan(a) | np.isnan(b), np.nan, np.where(a == b, 0.0, a - b))
         differences[part] = unit_means(gap)
         both = np.where(np.isnan(gap), 0.0, np.maximum(np.abs(a), np.abs(b)))
@@ -80,16 +80,16 @@ def _pairs(
 
 
 def p_values(differences: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Two-sided p-values of mean differences, and by which test each was found.
+    """Two-sided p-values of mean differences, and the test used for each.
 
     Args:
-        differences: (m, units), NaN where a pair has no value, each row a test of one table.
-        scale: (m,) size of the numbers that were subtracted.
+        differences: (m, units), NaN if missing; each row is a test of the same table.
+        scale: (m,) magnitude of the numbers that were subtracted.
 
     Returns:
-        p (m,), NaN where there are fewer than two values or one is infinite; and the method:
-        "sign-flip" (exact) or "sampled sign-flip" where the smallest p that such a test can give
-        would still be significant after correction for all tests of the table; else "t".
+        p (m,), NaN if there are fewer than two values or one is infinite; and the method (m,):
+        "sign-flip" (exact) or "sampled sign-flip" if the smallest p-value of such a test would be
+        significant after correction for all tests of the table; else "t"; "" if not tested.
     """
     counted = ~np.isnan(differences)
     number = counted.sum(axis=1)

@@ -1,4 +1,4 @@
-"""Ranks of values, and those that the data allow."""
+"""Ranks of values, and intervals of ranks that are compatible with tests."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from encbench_leaderboard.statistics.pairs import Pairs
 
 
 def ranks_with_failures(values: np.ndarray, *, higher: bool) -> np.ndarray:
-    """Ranks of values (n,), 1 the best; equal ones share their mean rank. NaN, what did not finish,
-    takes the ranks after all that did, shared: of 5 where 2 did not finish these have rank 4.5."""
+    """Ranks of values (n,), 1 for the best; equal values share their mean rank. NaN means not
+    finished and ranks last: if 2 of 5 did not finish, they share rank 4.5."""
     return pd.Series(values).rank(ascending=not higher, na_option="bottom").to_numpy()
 
 
 def rank_intervals(
     pairs: Pairs, ranks: np.ndarray, total: int, *, higher: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Lowest and highest rank of each entry that is compatible with the tests.
+    """Lowest and highest rank of each entry that are compatible with the tests.
 
-    The best rank is 1 plus the number of entries that are significantly better, the worst ``total``
-    (entries that could be ranked) minus the number that are significantly worse, over all pairs
-    after Holm's correction. With probability of at least 95 % no true rank of any entry lies
-    outside its interval: each end leaves its interval only by a false positive among the tests.
-    Widened to hold the entry's own rank (n,) by value, 1 the best, where means over unlike sets of
-    cells order entries otherwise than their tests do.
+    The best rank is 1 plus the number of entries that are significantly better; the worst rank is
+    ``total`` (the number of ranked entries) minus the number that are significantly worse, over all
+    pairs after Holm's correction. With probability at least 95 %, the intervals contain the true
+    ranks of all entries: only a false positive among the tests can exclude one. An interval is
+    widened to contain the entry's rank (n,) by value, 1 for the best, if means over different sets
+    of cells order entries differently from the tests.
 
     Source: after Mogstad, Romano, Shaikh, Wilhelm, "Inference for Ranks with Applications to
     Mobility across Neighbourhoods and Academic Achievement across Countries", Review of Economic

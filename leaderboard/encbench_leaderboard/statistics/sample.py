@@ -1,4 +1,4 @@
-"""Cells as a sample: units of replication, and within each the cells that repeat it."""
+"""Arrange cells as a sample: units of replication, and the repeats within each unit."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ import pandas as pd
 class Cube:
     """Values by entry, unit and repeat.
 
-    In one task a unit is a seed, with one cell. In a category a unit is an image, its repeats the
-    seeds: what is compared are units, for seeds of one image say nothing of other images.
+    On one task, a unit is a seed, with one cell. In a category, a unit is an image, and its repeats
+    are seeds; units are compared, since seeds of one image say nothing about other images.
     """
 
     entries: tuple[str, ...]
-    values: np.ndarray  # (entries, units, repeats) float64; NaN where no cell finished with a value
+    values: np.ndarray  # (entries, units, repeats) float64; NaN if no cell finished with a value
 
 
 def cube(cells: pd.DataFrame, column: str, entries: Sequence[str]) -> Cube:
-    """Arrange ``column`` of the cells that finished by "entry", "unit" and "repeat". Cells of the
-    same entry, unit and repeat (two copies of an image) count once, with their mean."""
+    """Arrange ``column`` of the finished cells by "entry", "unit" and "repeat". Cells with the same
+    entry, unit and repeat (two copies of an image) count once, with their mean."""
     place = {entry: index for index, entry in enumerate(entries)}
     values = cells[column].to_numpy(dtype=np.float64)
     of = np.array([place.get(entry, -1) for entry in cells["entry"]], dtype=np.int64)
@@ -40,7 +40,7 @@ def cube(cells: pd.DataFrame, column: str, entries: Sequence[str]) -> Cube:
 
 
 def unit_means(values: np.ndarray) -> np.ndarray:
-    """Means over the repeats that have a value: (…, units, repeats) to (…, units), or NaN."""
+    """Means over the repeats that have a value: (…, units, repeats) -> (…, units); NaN if none."""
     present = ~np.isnan(values)
     number = present.sum(axis=-1)
     total = np.where(present, values, 0.0).sum(axis=-1)
@@ -50,10 +50,10 @@ def unit_means(values: np.ndarray) -> np.ndarray:
 
 
 def group_means(values: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """Means by group (n,) of what is there of values (n, numbers): (groups, numbers), or NaN;
-    groups in the order of their first rows."""
+    """Means of the non-NaN values (n, numbers) per group (n,): (groups, numbers), NaN if none;
+    groups in order of first appearance."""
     means = np.empty((len(np.unique(group)), values.shape[1]))
-    # In pandas a missing value of one column changes how sums of the others are rounded.
+    # in pandas, a NaN in one column changes the rounding of sums in the others
     gaps = np.isnan(values).any(axis=0)
     for alike in (gaps, ~gaps):
         if alike.any():

@@ -7,28 +7,28 @@ from collections.abc import Iterator
 import numpy as np
 
 EXACT_UP_TO = 15
-"""Pairs up to which every pattern of signs is tried: 2¹⁴ of them, with symmetry."""
+"""Maximum number of pairs for which all sign patterns are tried: 2¹⁴, by symmetry."""
 SAMPLES = 19_999
-"""Random patterns beyond that, besides the observed one."""
+"""Number of random patterns for more pairs, in addition to the observed one."""
 SEED = 20_260_105
 BLOCK = 4_000_000
-"""Sums or signs held at a time, 32 MB."""
+"""Maximum number of sums or signs in memory at a time: 32 MB."""
 
 
 def signflip_p(differences: np.ndarray) -> np.ndarray:
-    """Two-sided p-values of the mean of differences (m, n), each row a test, finite.
+    """Two-sided p-values of the mean of finite differences (m, n), each row a test.
 
-    If two encodings are exchangeable within each pair, every pattern of signs of the n
-    differences was as likely as the observed one. p is the share of patterns whose mean is at
-    least as far from 0. Exact up to n = 15; beyond, p = (b + 1)/(B + 1) over B = 19,999 random
-    patterns of a fixed seed, b of them as extreme: never too small (Phipson & Smyth, 2010).
+    If two encodings are exchangeable within each pair, all patterns of signs of the n differences
+    are equally likely. p is the share of patterns whose mean is at least as far from 0 as the
+    observed one. Exact up to n = 15; beyond, p = (b + 1)/(B + 1) with B = 19,999 random patterns
+    from a fixed seed, b of them as extreme, which is never too small (Phipson & Smyth, 2010).
 
     Source: Fisher, "The Design of Experiments", 1935, section 21; Good, "Permutation,
     Parametric and Bootstrap Tests of Hypotheses", 2005.
     """
     m, n = differences.shape
     observed = np.abs(differences.sum(axis=1))
-    # Sums that are equal on paper differ by rounding.
+    # sums that are mathematically equal may differ by rounding
     bound = observed - 1e-12 * np.abs(differences).sum(axis=1)
     extreme = np.zeros(m)
     tried = 0
@@ -44,13 +44,13 @@ def signflip_p(differences: np.ndarray) -> np.ndarray:
 
 
 def smallest_p(n: int) -> float:
-    """The smallest p that n pairs can give."""
+    """The smallest possible p-value with n pairs."""
     return 2.0 ** (1 - n) if n <= EXACT_UP_TO else 1 / (SAMPLES + 1)
 
 
 def _patterns(n: int) -> Iterator[np.ndarray]:
-    """Signs (patterns, n), some at a time; of all patterns the half in which the last is +, for a
-    pattern and its negative are as extreme."""
+    """Blocks of signs (patterns, n). Of all patterns, only those in which the last sign is + are
+    tried, since a pattern and its negative are equally extreme."""
     if n <= EXACT_UP_TO:
         numbers = np.arange(2 ** (n - 1))
         yield 1.0 - 2.0 * ((numbers[:, None] >> np.arange(n)) & 1)

@@ -1,4 +1,4 @@
-"""How far a ranking carries over: to another cell, and to other targets."""
+"""How well a ranking generalizes: to another cell, and to other targets."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import numpy as np
 import pandas as pd
 
 HALVES = 200
-"""Splits into halves, at most."""
+"""Maximum number of splits into halves."""
 FEWEST_UNITS = 4
-"""Units that can be split: of two a half is one."""
+"""Minimum number of units for a split, so that each half has at least two."""
 
 
 def improvement(first: np.ndarray, second: np.ndarray, *, higher: bool) -> float:
-    """Chance that a cell of one encoding is better than one of another on the same unit.
+    """Probability that a cell of one encoding is better than one of another on the same unit.
 
-    Mean over units of the share of all pairs of repeats in which the first is better, equal ones
-    counted half; NaN without a common unit. Source: Agarwal et al., "Deep Reinforcement Learning at
+    Mean over units of the share of all pairs of repeats in which the first is better; equal pairs
+    count half. NaN without a common unit. Source: Agarwal et al., "Deep Reinforcement Learning at
     the Edge of the Statistical Precipice", NeurIPS 2021, section 4.3.
 
     Args:
-        first, second: values (units, repeats), NaN where there is none.
+        first, second: values (units, repeats), NaN if missing.
         higher: whether higher values are better.
     """
     a, b = (values if higher else -values for values in (first, second))
@@ -38,15 +38,15 @@ def improvement(first: np.ndarray, second: np.ndarray, *, higher: bool) -> float
 
 
 def split_half(means: np.ndarray, *, higher: bool) -> tuple[float, float]:
-    """Agreement of the rankings by two halves of the units.
+    """Agreement between the rankings by two halves of the units.
 
     Args:
-        means: finite values (entries, units), of three entries and ``FEWEST_UNITS`` or more.
+        means: finite values (entries, units), at least 3 entries and ``FEWEST_UNITS`` units.
         higher: whether higher values are better.
 
     Returns:
-        Spearman's rank correlation, its mean over splits; and the share of splits in which both
-        halves have the same leader. Over all splits, or ``HALVES`` random ones (seeded).
+        Mean over splits of Spearman's rank correlation, and the share of splits in which both
+        halves have the same leader; over all splits, or ``HALVES`` random ones (seeded).
     """
     units = means.shape[1]
     half = units // 2
@@ -58,7 +58,7 @@ def split_half(means: np.ndarray, *, higher: bool) -> tuple[float, float]:
     inside = np.zeros((len(chosen), units), dtype=bool)
     np.put_along_axis(inside, np.array(chosen), True, axis=1)
     halves = [means[:, of].mean(axis=1) for part in inside for of in (part, ~part)]
-    # of all splits together: to rank anything takes a millisecond
+    # all splits in one call, since each call of rank takes a millisecond
     ranks = pd.DataFrame(halves).rank(axis=1).to_numpy().reshape(len(chosen), 2, -1)
     best = ranks.argmax(axis=2) if higher else ranks.argmin(axis=2)
     first, second = np.moveaxis(ranks - ranks.mean(axis=2, keepdims=True), 1, 0)

@@ -1,4 +1,4 @@
-"""Student's t: intervals, the paired test, and the difference that it can detect."""
+"""Student's t: intervals, the paired test, and the smallest difference that it can detect."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ import numpy as np
 from scipy.special import chdtri, nctdtr, stdtr, stdtrit
 
 NEGLIGIBLE = 1e-12
-"""Differences whose spread is below this share of the values differ by rounding only."""
+"""Differences with a standard error below this fraction of the values are equal up to rounding."""
 
 
 def paired_t_p(differences: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Two-sided p-values that the mean of differences (m, n), n ≥ 2, is 0, each row a test.
+    """Two-sided p-values for the mean of differences (m, n), n ≥ 2, being 0, each row a test.
 
-    Differences that are the same in every pair up to the rounding of numbers of size ``scale`` (m,)
-    have p = 0, or 1 where they are 0. Source: Student, "The probable error of a mean", Biometrika
-    6, 1908.
+    If a row's differences are equal up to rounding of numbers of magnitude ``scale`` (m,), p is 0,
+    or 1 if they are 0. Source: Student, "The probable error of a mean", Biometrika 6, 1908.
     """
     n = differences.shape[1]
     mean = differences.mean(axis=1)
@@ -30,7 +29,7 @@ def paired_t_p(differences: np.ndarray, scale: np.ndarray) -> np.ndarray:
 
 
 def t_half_width(values: np.ndarray, confidence: float = 0.95) -> np.ndarray:
-    """Half of the t interval of the mean of values (m, n), n ≥ 2, each row a sample."""
+    """Half the width of the t interval of the mean of values (m, n), n ≥ 2, each row a sample."""
     n = values.shape[1]
     quantile = float(stdtrit(n - 1, 0.5 + confidence / 2))
     half: np.ndarray = quantile * values.std(axis=1, ddof=1) / math.sqrt(n)
@@ -38,22 +37,22 @@ def t_half_width(values: np.ndarray, confidence: float = 0.95) -> np.ndarray:
 
 
 def detectable(deviation: float, n: int, alpha: float = 0.05, power: float = 0.8) -> float:
-    """The smallest true mean difference of n pairs that a paired t test at level α detects with
-    that power, in the unit of ``deviation``, theirs; NaN for n < 2.
+    """The smallest true mean difference of n pairs that a paired t test at level α detects with the
+    given power, in the unit of ``deviation``, their standard deviation; NaN for n < 2.
 
-    The noncentrality δ√n/σ solves P(|T'| > t) = power, T' noncentral t with n − 1 degrees of
-    freedom; the tail on the wrong side, below 1e-3, is left out. Source: Cohen, "Statistical Power
-    Analysis for the Behavioral Sciences", 1988, section 2.
+    The noncentrality δ√n/σ solves P(T' > t) = power, where T' is noncentral t with n − 1 degrees of
+    freedom; the opposite tail, below 1e-3, is neglected. Source: Cohen, "Statistical Power Analysis
+    for the Behavioral Sciences", 1988, section 2.
     """
     if n < 2:
         return math.nan
     return _centrality(n, alpha, power) * deviation / math.sqrt(n)
 
 
-# The pairs of a table differ in their spread, seldom in their number of units.
+# cached, since the pairs of a table differ in deviation but seldom in number of units
 @lru_cache(maxsize=256)
 def _centrality(n: int, alpha: float, power: float) -> float:
-    """The noncentrality at which a t test of n pairs has that power, by bisection.
+    """The noncentrality at which a t test of n pairs has the given power, by bisection.
 
     ``scipy.special.nctdtrinc`` is off by 2e-4 for 2 pairs at α = 0.05/300, and does not return
     for 2 pairs at α = 0.05/19,900.
@@ -61,7 +60,7 @@ def _centrality(n: int, alpha: float, power: float) -> float:
     quantile = float(stdtrit(n - 1, 1 - alpha / 2))
     low, high = 0.0, 2.0 * quantile + 10.0
     if math.isnan(nctdtr(n - 1, high, quantile)):
-        # Too large for scipy; the normal part of T' is then negligible beside the noncentrality.
+        # too large for scipy; the normal part of T' is then negligible
         return quantile * math.sqrt(chdtri(n - 1, 1 - power) / (n - 1))
     while low < (middle := (low + high) / 2) < high:
         if nctdtr(n - 1, middle, quantile) > 1 - power:
