@@ -1,4 +1,4 @@
-"""Networks of a suite looked at without a run: kernels at the start, and predicted training."""
+"""Analyse the networks of a suite without a run: kernels at the start, and predicted training."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ from encbench.suite.file import Suite
 from encbench.suite.plan import plan
 
 LEADING = 8
-"""Leading eigenpairs found without the kernel."""
+"""Number of leading eigenpairs computed without forming the kernel."""
 
 APART = 0.1
-"""Relative difference from which a predicted loss counts as wrong."""
+"""Relative difference above which a predicted loss counts as wrong."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,13 +50,13 @@ class Initial:
     points: int
     outputs: Literal["trace", "full"]
     critical: float | None
-    """lr_crit at these points; None for a loss of which none is known."""
+    """lr_crit at these points; None if it is not known for the loss."""
     seconds: float
     summary: SpectrumSummary | None = None
-    """None where the kernel was not formed; ``leading`` and ``density`` are then given instead."""
+    """None if the kernel was not formed; ``leading`` and ``density`` are then set instead."""
     eigenvalues: np.ndarray | None = None
     shares: np.ndarray | None = None
-    """(R, parts) of ``summary.split`` of each eigenvalue above the floor."""
+    """(R, parts) shares of the parts in ``summary.split``, per eigenvalue above the floor."""
     leading: ntk.Leading | None = None
     density: ntk.Density | None = None
 
@@ -92,13 +92,13 @@ def at_initialization(
     matrix_free: bool = False,
     split: Literal["none", "level", "feature"] = "none",
 ) -> Iterator[tuple[CellConfig, Callable[[], Initial]]]:
-    """The cells of a suite, each with a function that measures its kernel at initialization.
+    """Yield the cells of a suite, each with a function that computes its kernel at initialization.
 
-    Weights are those of ``run_suite`` for the same suite, and so are the points, but for their
-    number.
+    Weights and points are drawn as by ``run_suite`` for the same suite, but the number of points
+    may differ.
 
     Raises:
-        EncbenchError: as planning, building and ``ntk.empirical_ntk``.
+        EncbenchError: as raised by planning, building and ``ntk.empirical_ntk``.
     """
     for cell in plan(suite, registry):
 
@@ -146,15 +146,15 @@ class LossCurves:
     steps: np.ndarray
     """(T,) numbers of steps, from 0."""
     measured: np.ndarray
-    """(T,) mean squared error over all points and outputs; NaN or infinite where it diverged."""
+    """(T,) mean squared error over all points and outputs; NaN or infinite if it diverged."""
     predicted: np.ndarray
-    """(T,) of the model linearized at the start (the paper's Eq. 5 and 7, discrete steps)."""
+    """(T,) loss of the model linearized at the start (the paper's Eq. 5 and 7, discrete steps)."""
     parted: int | None
-    """First of ``steps`` at which the two differ by more than 10 %, or None."""
+    """First of ``steps`` at which the two differ by more than 10 %; None if they never do."""
     held_out: np.ndarray | None = None
-    """(T,) as ``measured``, at the points that are not trained on; None where the task has none."""
+    """(T,) as ``measured``, at the points held out; None if the task holds out none."""
     held_out_predicted: np.ndarray | None = None
-    """(T,) as ``predicted``, from the kernel between those points and the ones trained on."""
+    """(T,) as ``predicted``, from the kernel between those points and the training points."""
 
     def data(self) -> dict[str, Any]:
         """As plain data, for a JSON file."""
@@ -168,7 +168,7 @@ class LossCurves:
 
 
 def check_rates(factors: Sequence[float], steps: int) -> None:
-    """Refuse what ``compare_dynamics`` cannot train with.
+    """Check the arguments of ``compare_dynamics``.
 
     Raises:
         ParameterError: a factor or the number of steps is not positive and finite.
@@ -190,14 +190,14 @@ def compare_dynamics(
 ) -> list[LossCurves]:
     """Train copies of a model in float64 by full-batch gradient descent, and predict each curve.
 
-    Where a task holds points out, their loss too, against their true values.
+    If the task holds out points, the loss at these is also measured and predicted.
 
     Args:
-        model: at initialization; not changed.
-        task: with the squared error. All N points of one epoch are used, and all points that are
+        model: the model at initialization; not changed.
+        task: a task with the squared error. All N points of one epoch are used, and all points
             held out; the kernel has (N·O)² entries.
         factors: learning rates as multiples of lr_crit = N·O / λ_max of the full kernel.
-        steps: length of each training.
+        steps: number of steps of each training.
         generator: draws the points.
         progress: called after each step.
 
@@ -255,8 +255,8 @@ def _descend(
     moments: np.ndarray,
     progress: Callable[[int], None],
 ) -> np.ndarray:
-    """(T, 2) the loss at the points trained on and at those held out (NaN without any), before the
-    first step and after each number of steps in moments."""
+    """(T, 2) loss at the training points and at those held out (NaN if there are none), after each
+    number of steps in ``moments``."""
     optimizer = torch.optim.SGD(model.parameters(), lr=lr)
     wanted, losses = set(moments.tolist()), []
 

@@ -1,7 +1,7 @@
-"""How much time and memory a cell may use, and how it and its run are stopped.
+"""Limits of a cell's time and memory, and how cells and runs are stopped.
 
-A run is stopped by Ctrl-C and SIGTERM, a running cell from inside its process. Nothing here imports
-torch: the command line reads limits before it needs it.
+Ctrl-C and SIGTERM stop a run; a running cell is stopped from inside its process. Nothing here
+imports torch: the command line parses limits before it needs torch.
 """
 
 from __future__ import annotations
@@ -22,52 +22,52 @@ from pydantic import ByteSize, TypeAdapter, ValidationError
 from encbench.errors import UsageError
 
 if TYPE_CHECKING:
-    from encbench.results.records import Status  # numpy, which `encbench run --help` does without
+    from encbench.results.records import Status  # needs numpy, `encbench run --help` does not
 
 GRACE = 10.0
-"""Seconds that a cell has to stop when asked to, before its process is killed."""
+"""Time that a cell has to stop when asked to, before its process is killed [s]."""
 POLL = 0.1
-"""Seconds between two looks at the clock and the memory of a running cell."""
+"""Interval at which time and memory of a running cell are checked [s]."""
 UNITS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 
 
 class CellStopped(BaseException):
     """Raised inside a running cell to stop it.
 
-    Not an Exception, so that a plug-in that catches those does not keep the cell going.
+    Not an Exception, so that a plug-in that catches those cannot prevent it.
     """
 
     status: Status
-    """Of the cell that was stopped."""
+    """Status of the stopped cell."""
 
 
 class CellTimedOut(CellStopped):
-    """The cell ran longer than it may."""
+    """The cell exceeded its time limit."""
 
     status = "timeout"
 
 
 class MemoryExceeded(CellStopped):
-    """The cell's process holds more memory than it may."""
+    """The cell's process exceeded its memory limit."""
 
     status = "out_of_memory"
 
 
 class Interrupted(CellStopped):
-    """A person or the system stopped the run."""
+    """The user or the system stopped the run."""
 
     status = "interrupted"
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one cell may use; None is no limit."""
+    """Limits of one cell; None means no limit."""
 
     seconds: float | None = None
-    """Wall clock, from the cell's first phase to its last."""
+    """Wall-clock time from the cell's first phase to its last [s]."""
     memory: int | None = None
-    """Bytes: resident memory of the cell's process, Python and torch (some 300 MiB) included;
-    on a GPU, memory of its tensors there."""
+    """Resident memory of the cell's process, including Python and torch (some 300 MiB); on a GPU,
+    memory of its tensors there [bytes]."""
 
     def __post_init__(self) -> None:
         if self.seconds is not None and not self.seconds > 0:
@@ -83,7 +83,7 @@ class Limits:
         return self.seconds is not None or self.memory is not None
 
     def exceeded(self, seconds: float, held: int) -> CellStopped | None:
-        """The exception for the limit that a cell has passed, or None; ``held`` is in bytes."""
+        """The exception for the limit that a cell exceeded, or None; ``held`` is in bytes."""
         if self.seconds is not None and seconds > self.seconds:
             return CellTimedOut(f"ran past its limit of {self.seconds:g} s")
         if self.memory is not None and held > self.memory:
@@ -95,10 +95,10 @@ class Limits:
 
 
 def parse_seconds(text: str) -> float:
-    """ "90", "90s", "10m", "1.5h" or "2d" in seconds.
+    """Convert "90", "90s", "10m", "1.5h" or "2d" to seconds.
 
     Raises:
-        UsageError: it is none of these.
+        UsageError: the text is not a duration.
     """
     match = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*(s|m|min|h|d|)\s*", text)
     if match is None:
@@ -107,10 +107,10 @@ def parse_seconds(text: str) -> float:
 
 
 def parse_memory(text: str) -> int:
-    """ "4GB", "2GiB" or "500MB" in bytes.
+    """Convert "4GB", "2GiB" or "500MB" to bytes.
 
     Raises:
-        UsageError: it is not a size.
+        UsageError: the text is not a size.
     """
     try:
         return int(TypeAdapter(ByteSize).validate_python(text))
@@ -119,17 +119,17 @@ def parse_memory(text: str) -> int:
 
 
 def cores() -> int:
-    """Processor cores that this process may use, by its affinity and its cgroup's CPU quota."""
-    # takes 0.4 s, which worker processes and `encbench run --help` do without
+    """Number of cores that this process may use, by its affinity and its cgroup's CPU quota."""
+    # takes 0.4 s, and worker processes and `encbench run --help` do not need it
     import joblib
 
     return int(joblib.cpu_count())
 
 
 class RunStopped(KeyboardInterrupt):
-    """A run ended before all its cells had run, because a signal asked for it.
+    """A signal ended a run before all its cells had run.
 
-    Every cell that had begun has its record by then, unless the signal came twice.
+    Every cell that had begun has its record, unless the signal came twice.
     """
 
     def __init__(self, number: int) -> None:
@@ -138,18 +138,18 @@ class RunStopped(KeyboardInterrupt):
 
 
 class StoppedAtOnce(KeyboardInterrupt):
-    """Ctrl-C came a second time."""
+    """The user pressed Ctrl-C a second time."""
 
 
 class Stopping:
-    """What signals have asked for."""
+    """State of an orderly stop."""
 
     number: int | None = None
-    """The first signal that came."""
+    """Number of the first signal received; None if there was none."""
 
 
 def by_a_person(error: BaseException) -> bool:
-    """Whether an exception is somebody's Ctrl-C; plug-ins raise KeyboardInterrupt, too."""
+    """Whether an exception is the user's Ctrl-C; plug-ins can raise KeyboardInterrupt, too."""
     python_s_own = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     return isinstance(error, StoppedAtOnce) or (
         isinstance(error, KeyboardInterrupt) and python_s_own
@@ -158,10 +158,10 @@ def by_a_person(error: BaseException) -> bool:
 
 @contextmanager
 def orderly_stop(stop: Callable[[], None]) -> Iterator[Stopping]:
-    """Inside, the first Ctrl-C calls ``stop`` and the second raises StoppedAtOnce.
+    """In the block, the first Ctrl-C calls ``stop`` and the second raises StoppedAtOnce.
 
-    SIGTERM calls ``stop`` too, but never raises: what sends it may send it several times. Outside
-    the main thread, where Python has no signal handlers, nothing changes.
+    SIGTERM also calls ``stop``, but never raises, since its sender may repeat it. Outside the main
+    thread, which alone can have signal handlers in Python, this has no effect.
     """
     state = Stopping()
 
@@ -184,17 +184,17 @@ def orderly_stop(stop: Callable[[], None]) -> Iterator[Stopping]:
 
 
 class Supervision:
-    """Stops a running cell by raising an exception in it, wherever it is.
+    """Stops a running cell by raising an exception at any point of its code.
 
-    Python raises it between two bytecodes of the main thread, so a cell inside one long call into
-    C stops when that call returns. To stop it sooner its process must be killed.
+    Python raises it between two bytecodes of the main thread, so a cell inside a long call into C
+    stops when that call returns. To stop it sooner, its process must be killed.
     """
 
     def __init__(self, limits: Limits | None = None, held: Callable[[], int] = lambda: 0) -> None:
         """
         Args:
-            limits: what the cell may use; default: no limits.
-            held: bytes that count towards the limit of memory, now.
+            limits: limits of the cell; default: none.
+            held: returns the current memory that counts towards the limit [bytes].
         """
         self.limits = limits or Limits()
         self._held = held
@@ -204,11 +204,11 @@ class Supervision:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Inside, a cell runs: it can be stopped, and is when it passes a limit.
+        """The block runs a cell, which can be stopped, and is stopped when it exceeds a limit.
 
-        A stop may come in the middle of an import or of a callback from C, where Python or a
-        library makes an ImportError or a SystemError of it; the stop itself is raised then. So it
-        is at the end where something has caught it: what was computed since may lack a part.
+        During an import or a callback from C, Python or a library may convert the exception to an
+        ImportError or a SystemError; the original is then raised. If the cell's code caught it,
+        it is raised at the end, since results computed after it may be incomplete.
         """
         self._running, self._raised = True, self._ended
         try:
@@ -230,9 +230,9 @@ class Supervision:
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Inside, nothing is raised: what stopped half way would do harm, such as a message.
+        """In the block nothing is raised, for code that must not stop halfway, as in sending.
 
-        Whoever calls ``stop`` calls it again until the cell has ended.
+        Callers of ``stop`` call it again until the cell has ended.
         """
         running, self._running = self._running, False
         try:
@@ -241,26 +241,26 @@ class Supervision:
             self._running = running
 
     def stop(self, reason: CellStopped) -> None:
-        """Raise ``reason`` in the running cell; do nothing where none runs.
+        """Raise ``reason`` in the running cell, if any.
 
-        To be called from a signal handler only, which Python runs in the main thread.
+        Must be called from a signal handler, which Python runs in the main thread.
         """
         if self._running:
             self._running, self._raised = False, reason
             raise reason
 
     def end(self, reason: CellStopped) -> None:
-        """``stop`` this cell, or the one that is about to begin, and every later one."""
+        """``stop`` this cell, or the next one to begin, and all later ones."""
         self._ended = reason
         self.stop(reason)
 
     @contextmanager
     def _raising_on_signal(self) -> Iterator[None]:
-        """Inside, SIGUSR2 raises the reason to stop that there is.
+        """In the block, SIGUSR2 raises the reason to stop, if there is one.
 
-        A thread that looks at clock and memory sends it. So does a timer, where Python ignored what
-        was raised: in ``__del__`` and in callbacks of weak references, of which every import has
-        one, it hands that to ``sys.unraisablehook``.
+        A thread that checks time and memory sends the signal. So does a timer if Python ignored
+        the exception: in ``__del__`` and in callbacks of weak references, which every import uses,
+        Python passes it to ``sys.unraisablehook`` instead of raising it.
         """
         main, before, started = threading.get_ident(), sys.unraisablehook, time.monotonic()
         reasons: list[CellStopped] = []
@@ -274,7 +274,7 @@ class Supervision:
                     if reason is None:
                         continue
                     reasons.append(reason)
-                # again and again: the first may come while the cell is ``deferred``
+                # repeatedly: the first may come while the cell is ``deferred``
                 signal.pthread_kill(main, signal.SIGUSR2)
 
         def hook(unraisable: sys.UnraisableHookArgs) -> None:
@@ -300,7 +300,7 @@ class Supervision:
         finally:
             self._running = False
             sys.unraisablehook = before
-            # a signal that came later would end the process
+            # a signal after the handler is restored would end the process
             over.set()
             if self.limits.any:
                 watching.join()

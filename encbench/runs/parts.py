@@ -1,6 +1,6 @@
-"""The parts of a cell, its task, model, training and metrics, built from its configuration.
+"""Build the parts of a cell (task, model, training, metrics) from its configuration.
 
-What a plug-in raises meanwhile becomes an error that names its distribution.
+An exception from a plug-in becomes an error that names its distribution.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ from encbench.suite.seeding import Streams, seeded
 from encbench.training.losses import IN_LOSS
 
 LONGEST_METRIC = 40_000
-"""Characters of a metric's value in a record."""
+"""Maximum length of a metric's value as JSON in a record [characters]."""
 logger = logging.getLogger("encbench")
 _generator = threading.Lock()
-"""Held while weights are drawn: from torch's global generator, which threads share."""
+"""Held while weights are drawn from torch's global generator, which threads share."""
 
 
 def cell_streams(cell: CellConfig) -> Streams:
     """The cell's random streams.
 
     They depend on the task's name and data, not on its parameters: a photograph has the same
-    streams whatever path it was given by. Versions of plug-ins do not count, so that two
-    releases are compared on equal weights.
+    streams whatever its path. They do not depend on versions of plug-ins, so that two releases are
+    compared on equal weights.
     """
     encoding = cell.encoding.model_dump(mode="json", exclude={"label", "version"})
     if cell.weights_version is not None:
@@ -59,15 +59,15 @@ def cell_streams(cell: CellConfig) -> Streams:
 
 
 def build_task(cell: CellConfig, registry: Registry) -> Task:
-    """The cell's task, its data loaded.
+    """Build the cell's task and load its data.
 
     Raises:
-        DataError: the data cannot be used, or differs from what the cell was planned with.
+        DataError: the data cannot be used, or differ from those the cell was planned with.
         PluginError: the task's class raised something else; names its distribution.
     """
     reference = cell.task
     offer = _offer("task", reference, registry)
-    # also where none was planned: the cell then records why
+    # even if no hash was planned: if the data cannot be read, this raises the reason
     found = offer.call(lambda cls: content_hash(cls, reference.parameters))
     if cell.data_hash is not None:
         _check_data(cell.data_hash, found)
@@ -76,7 +76,7 @@ def build_task(cell: CellConfig, registry: Registry) -> Task:
 
 
 class Dimensions(Protocol):
-    """What the network has to know of a task."""
+    """The properties of a task that the network depends on."""
 
     in_dim: int
     out_dim: int
@@ -85,10 +85,10 @@ class Dimensions(Protocol):
 def build_model(
     cell: CellConfig, task: Dimensions, registry: Registry, streams: Streams
 ) -> Network:
-    """The cell's network on the CPU, its weights drawn from the stream "weights".
+    """Build the cell's network on the CPU, with weights drawn from the stream "weights".
 
     Raises:
-        ParameterError: encoding, task and network do not fit one another.
+        ParameterError: encoding, task and network do not fit together.
         PluginError: a class raised something else; names its distribution.
     """
     reference = cell.encoding
@@ -101,7 +101,7 @@ def build_model(
 
 
 def build_training(cell: CellConfig, registry: Registry) -> tuple[Optimizer, Schedule]:
-    """The cell's optimizer and its schedule.
+    """Build the cell's optimizer and its schedule.
 
     Raises:
         UsageError: one of them is not installed here, or has other parameters.
@@ -140,11 +140,11 @@ def _check_data(planned: str, found: str) -> None:
 
 
 def failed_plugin(error: BaseException, cell: CellConfig, task: Task | None) -> str:
-    """ "encoding 'x' of dist 1.0" where an exception came from a plug-in, otherwise "".
+    """ "encoding 'x' of dist 1.0" if an exception came from a plug-in, otherwise "".
 
-    An encoding's or a network's exception carries a note from ``Network``, a loss's from training,
-    that of what a task returned from its contract. Of others the innermost method of a part says
-    whose they are: a plug-in may have all its parts in one module.
+    ``Network`` adds a note to exceptions of an encoding or a network, training to those of a loss,
+    and the contract to those about values that a task returned. For others, the innermost method
+    of a part in the traceback decides, since a plug-in may have all its parts in one module.
     """
     notes = getattr(error, "__notes__", ())
     if IN_LOSS in notes and IN_ENCODING not in notes:
@@ -160,7 +160,7 @@ def failed_plugin(error: BaseException, cell: CellConfig, task: Task | None) -> 
     else:
         part = _innermost_part(error)
         if isinstance(part, Activation):
-            # its setting does not say whose it is
+            # the setting does not name its distribution
             ours = type(part).__module__.startswith("encbench.")
             return "" if ours else f"activation {part.name!r}"
         if isinstance(part, Schedule):
@@ -175,14 +175,14 @@ def failed_plugin(error: BaseException, cell: CellConfig, task: Task | None) -> 
 
 @contextmanager
 def plugin_named(cell: CellConfig, task: Task) -> Iterator[None]:
-    """Inside, what a plug-in raises becomes a PluginError that names its distribution."""
+    """Convert exceptions of plug-ins in the block to a PluginError that names the distribution."""
     with named_failures(lambda error: failed_plugin(error, cell, task)):
         yield
 
 
 def _innermost_part(error: BaseException) -> object:
-    """The task, optimizer, schedule or activation whose method is the innermost of the traceback;
-    None where there is none in it."""
+    """The task, optimizer, schedule or activation whose method is the innermost in the traceback;
+    None if there is none."""
     found = None
     for frame, _ in traceback.walk_tb(error.__traceback__):
         code = frame.f_code
@@ -193,14 +193,14 @@ def _innermost_part(error: BaseException) -> object:
 
 
 def _other_plugin(kind: str, text: str, cell: CellConfig) -> str:
-    """A network, optimizer or schedule of a setting; "" for one of encbench."""
+    """Description of the network, optimizer or schedule in a setting; "" if it is encbench's."""
     distribution, _, name = parse_selector(text)[0].rpartition(":")
     version = cell.other_versions.get(distribution)
     return "" if version is None else f"{kind} {name!r} of {distribution} {version}"
 
 
 def direction_of(metric: str, registry: Registry) -> Literal["higher", "lower"]:
-    """Which values of a metric are better; "higher" for one that no plug-in offers."""
+    """Whether higher or lower values of a metric are better; "higher" if no plug-in offers it."""
     offer = registry.named("metric").get(metric)
     direction: Literal["higher", "lower"] = "higher" if offer is None else offer.load().direction
     return direction
@@ -209,7 +209,7 @@ def direction_of(metric: str, registry: Registry) -> Literal["higher", "lower"]:
 def metric_results(
     comparisons: Mapping[str, tuple[Any, Any]], registry: Registry, cell: CellConfig
 ) -> dict[str, MetricValue]:
-    """The values of all metrics; of one that raises, the reason instead of a value."""
+    """The values of all metrics; for a metric that raises, the reason instead of a value."""
     values = {}
     for offer in registry.named("metric").values():
         try:
@@ -240,7 +240,7 @@ def metric_results(
 
 
 def recordable(value: Any) -> Any:
-    """What a plug-in gave as JSON can hold it; numbers that are not finite become texts."""
+    """Convert a plug-in's value to what JSON can represent; non-finite numbers become strings."""
     if isinstance(value, Mapping):
         return {bounded(str(key), 100): recordable(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple | set):

@@ -1,4 +1,4 @@
-"""A recorded cell run again here, as it was run then."""
+"""Run a recorded cell again, under the recorded settings."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from encbench.suite.config import CellConfig, PluginRef, TrainingConfig
 
 @dataclass
 class Rerun:
-    """A record's cell as it can be run here, before it is run."""
+    """How a recorded cell is run again on this machine."""
 
     cell: CellConfig
-    """With the versions of the plug-ins and the data that are here."""
+    """The cell with this machine's versions of plug-ins and data."""
     device: str
     threads: int
     remarks: list[str] = field(default_factory=list)
-    """What differs from the recorded run, a line each."""
+    """Differences from the recorded run, one line each."""
     environment: list[EnvironmentChange] = field(default_factory=list)
-    """Differences that records do not hold: other data."""
+    """Differences that are not in provenances: other data."""
     same_data: bool = True
     """Whether the task's data are those of the record. If not, the result is of another cell."""
 
 
 def prepare(record: Record, registry: Registry, device: str | None = None) -> Rerun:
-    """How to run a record's cell here, on the kind of device that it names unless another is given.
+    """Prepare a record's cell to run here, on ``device`` or, if None, the recorded kind of device.
 
     Raises:
         PluginError: the encoding or the task is not installed here.
-        UsageError: there is no such device here.
+        UsageError: the device does not exist here.
     """
     source = record.provenance
     then = "cpu" if source.device == "cpu" else "cuda"
     cell = record.cell
     if record.steps:
-        # a batch that was larger than the epoch was the task's default; records do not tell
+        # a batch larger than the epoch was the task's default, which the record does not say
         training = TrainingConfig.model_construct(set(), **dict(cell.training))
         cell = cell.model_copy(update={"training": training})
     rerun = Rerun(cell, resolve_device(device) if device else then, source.threads)
@@ -68,7 +68,7 @@ def prepare(record: Record, registry: Registry, device: str | None = None) -> Re
 def run_again(
     rerun: Rerun, registry: Registry, watch: Callable[[Event], None] = lambda event: None
 ) -> CellResult:
-    """The cell's result here and now; what goes wrong is in its record."""
+    """Run the cell and return its result; failures are in its record."""
     options = RunOptions(device=rerun.device, threads=rerun.threads)
     executor = InProcess(options, registry)
     (result,) = executor.run([rerun.cell], watch)
@@ -80,8 +80,8 @@ def _installed(kind: str, reference: PluginRef, registry: Registry) -> str:
         return registry.find(kind, reference.qualified).plugin.version
     except UnknownNameError as error:
         others = [o.distribution for o in registry.offers(kind) if o.name == reference.name]
-        other = f" {' and '.join(others)} offers one of that name, which is another." * bool(others)
-        # what else there is does not help: it must be this one
+        other = f" {' and '.join(others)} offers a different one of that name." * bool(others)
+        # of the message, other names do not help; only broken plug-ins are kept
         lost = str(error).partition("A broken plug-in")
         raise PluginError(
             f"{kind} {reference.name!r} of {reference.distribution} {reference.version} is not "

@@ -1,4 +1,4 @@
-"""Running a suite: plan, skip what is finished, run the rest, write each record once."""
+"""Run a suite: plan, skip finished cells, run the others, write each record once."""
 
 from __future__ import annotations
 
@@ -42,20 +42,20 @@ _AGAIN: dict[Rerun, set[Status]] = {
 
 
 class Watcher(Protocol):
-    """Whoever follows a run: a progress bar, a log."""
+    """Observer of a run, such as a progress bar or a log."""
 
     def planned(self, cells: Mapping[str, CellConfig], finished: Sequence[StoredRecord]) -> None:
-        """What will run, by key, and what is already there."""
+        """Called with the cells that will run, by key, and the records that exist already."""
 
     def event(self, event: Event) -> None:
-        """A running cell has got further; may be called from another thread."""
+        """Called with the progress of a running cell; may be called from another thread."""
 
     def recorded(self, record: StoredRecord) -> None:
-        """A cell's record is on disk."""
+        """Called when a cell's record is on disk."""
 
 
 class Unwatched:
-    """Nobody follows."""
+    """Watcher that does nothing."""
 
     def planned(
         self, cells: Mapping[str, CellConfig], finished: Sequence[StoredRecord]
@@ -71,11 +71,11 @@ class RunResult:
     directory: Path
     records: list[StoredRecord] = field(default_factory=list)
     reused: int = 0
-    """How many were already there."""
+    """Number of records that existed already."""
     not_run: int = 0
-    """How many cells have no record, because the run stopped at a failure."""
+    """Number of cells without a record, because the run stopped at a failure."""
     reported: bool = True
-    """Whether every report at the end that was asked for, such as the leaderboard, was made."""
+    """Whether all requested reports at the end, such as the leaderboard, were made."""
 
     @property
     def all_ok(self) -> bool:
@@ -109,46 +109,46 @@ def run_suite(
         directory: the results folder; created if missing.
         registry: plug-ins to use; default: this environment's. Worker processes and clusters
             always use those of their own environment.
-        jobs: cells at a time; default: one per GPU, or cores / threads, and 1 with a registry of
-            one's own. On a CPU 1 runs cells in this process, and their records have no peak memory.
-        threads: threads of each cell. Results are reproducible to the last digit only for the
-            same number of threads; ``jobs`` makes no difference.
+        jobs: number of cells run at a time; default: one per GPU, or cores / threads, or 1 with
+            another registry. 1 on a CPU: cells run in this process; records have no peak memory.
+        threads: number of threads of each cell. Results are reproducible to the last digit only
+            for the same number of threads; ``jobs`` does not change them.
         device: "cpu", "cuda", "cuda:1", or "auto": a GPU if there is one.
-        limits: time and memory of a cell; with any, cells run in worker processes.
-        isolate: a new process for every cell, so that no earlier cell can affect it.
-        retries: how often a cell is run again after its process died.
-        executor: where to run instead, such as one of ``encbench.runs.executors.dask``, which has
-            its own ``jobs``, ``threads``, ``device``, ``limits``, ``isolate``, ``retries`` and
+        limits: limits of a cell's time and memory; if there is any, cells run in worker processes.
+        isolate: use a new process for every cell, so that no earlier cell can affect it.
+        retries: number of times a cell is run again after its process died.
+        executor: another executor, such as one of ``encbench.runs.executors.dask``, which has its
+            own ``jobs``, ``threads``, ``device``, ``limits``, ``isolate``, ``retries`` and
             ``save_weights``.
-        rerun: which cells that have a record are run again: "interrupted", "failed" (the default:
-            also failed ones), "diverged" (also diverged ones), "all" or "never".
+        rerun: which cells with a record are run again: "interrupted", "failed" (the default: also
+            failed ones), "diverged" (also diverged ones), "all" or "never".
         keep_versions: keep records made with other versions of the plug-ins of the encoding or
             the task, which are otherwise run again unless ``rerun`` is "never".
         save_weights: keep the trained networks in the records, for ``load_model``; cells whose
-            record has none run again, unless ``rerun`` is "never".
+            record has no weights are run again, unless ``rerun`` is "never".
         on_failure: "continue" with the other cells after one that is not ok, or "stop": running
             cells finish, and no other starts.
         shard: (i, n) runs the i-th of n shares of the cells, counted from 1. n runs, one for each
-            i, make the same records as one without, also at the same time and into the same
-            folder.
-        report: let plug-ins report on the finished run, such as the leaderboard.
+            i, make the same records as one run without ``shard``, even if they run at the same
+            time and into the same folder.
+        report: let plug-ins, such as the leaderboard, report on the finished run.
         watcher: receives progress.
 
     Returns:
-        All records of the suite's cells, also those that were already there.
+        All records of the suite's cells, including those that existed already.
 
     Raises:
         UsageError: a name, parameter or setting is wrong, cells that need worker processes use
-            plug-ins which only ``registry`` has, or the script that calls this has no
+            plug-ins that only ``registry`` has, or the script that calls this has no
             ``if __name__ == "__main__":``; nothing has been run.
-        StoreError: the folder cannot be written, or is in use. Records written before stay.
-        ClusterError: the cluster cannot be used any more. Records written before stay.
-        RunStopped: Ctrl-C or SIGTERM, once: the cells that ran left a record, "interrupted".
-            A KeyboardInterrupt, and a plain one where Ctrl-C came a second time: then those
-            cells leave nothing.
+        StoreError: the folder cannot be written, or is in use. Records already written are kept.
+        ClusterError: the cluster can no longer be used. Records already written are kept.
+        RunStopped: a KeyboardInterrupt: one Ctrl-C or SIGTERM; running cells leave an
+            "interrupted" record. After a second Ctrl-C, another KeyboardInterrupt is raised, and
+            they leave none.
     """
     if _main_is_imported():
-        # not sys.exit, of which a server that forks processes makes 1
+        # not sys.exit, which the fork server would turn into exit code 1
         os._exit(NO_MAIN_GUARD)
     registry = registry or default_registry()
     watcher = watcher or Unwatched()
@@ -215,7 +215,7 @@ def run_suite(
 
 
 def _main_is_imported() -> bool:
-    """Whether a worker process, which imports the main script, runs into a suite in it."""
+    """Whether this is a worker process whose import of the main script runs a suite."""
     frame = inspect.currentframe()
     while frame is not None:
         if frame.f_code.co_name == "<module>" and frame.f_globals.get("__name__") == "__mp_main__":
@@ -225,9 +225,9 @@ def _main_is_imported() -> bool:
 
 
 def _events_for(watcher: Watcher) -> Watch:
-    """The watcher's ``event`` until it raises, which is neither the cell's fault nor its end.
+    """The watcher's ``event``, not called again once it has raised, which must not end a cell.
 
-    In a process of its own a cell would even wait forever, once nobody reads what it sends.
+    A cell in another process would otherwise wait forever, since nobody reads what it sends.
     """
     listening = True
 
@@ -237,12 +237,12 @@ def _events_for(watcher: Watcher) -> Watch:
             return
         try:
             watcher.event(event)
-        # rich leaves by SystemExit where nobody reads the terminal's output any more
+        # rich raises SystemExit if the reader of the terminal's output is gone
         except (Exception, SystemExit) as error:
             listening = False
             with suppress(SystemExit):
                 logger.warning(
-                    "the run's watcher failed and hears no more of running cells: %s: %s",
+                    "the run's watcher failed and is not called again for running cells: %s: %s",
                     type(error).__name__,
                     error,
                 )
@@ -251,14 +251,14 @@ def _events_for(watcher: Watcher) -> Watch:
 
 
 def _in_processes(terms: RunOptions, jobs: int | None, at_once: int, shared: bool) -> bool:
-    """Whether cells run in processes of their own, and not in this one.
+    """Whether cells run in separate processes rather than in this one.
 
-    On a CPU one that runs nothing else has the peak memory of its cell. A GPU, after some errors,
-    computes nothing more for a process.
+    On a CPU, the peak memory of a cell can be measured only in a process that runs nothing else.
+    After some GPU errors, a process cannot compute on the GPU any more.
 
     Args:
-        jobs: as asked for; 1 asks for this process.
-        at_once: how many may run at a time.
+        jobs: number of jobs requested; 1 requests this process.
+        at_once: maximum number of cells at a time.
         shared: whether other processes have the same plug-ins.
     """
     if terms.limits.any or terms.isolate or at_once > 1:
@@ -267,7 +267,7 @@ def _in_processes(terms: RunOptions, jobs: int | None, at_once: int, shared: boo
 
 
 def _check_installed(cells: Iterable[CellConfig]) -> None:
-    """Refuse plug-ins that worker processes lack, which find those of the environment alone."""
+    """Refuse plug-ins that worker processes lack, which find only those of the environment."""
     parts = {("encoding", cell.encoding.qualified) for cell in cells}
     parts |= {("task", cell.task.qualified) for cell in cells}
     for kind, name in sorted(parts):
@@ -281,8 +281,8 @@ def _check_installed(cells: Iterable[CellConfig]) -> None:
 
 
 def _longest_first(cells: Mapping[str, CellConfig]) -> dict[str, CellConfig]:
-    """Those of larger networks first, then of longer training: one that takes long and starts last
-    would leave the other processes idle."""
+    """Sort cells by size of the network, then length of training, largest first: a long cell that
+    starts last would leave the other processes idle."""
 
     def work(cell: CellConfig) -> tuple[int, int]:
         network, training = cell.network, cell.training
@@ -293,7 +293,7 @@ def _longest_first(cells: Mapping[str, CellConfig]) -> dict[str, CellConfig]:
 
 
 def _remove_superseded(group: list[StoredRecord], store: Store) -> None:
-    """Of records of one cell, those that the first replaced: of its versions, and older."""
+    """Remove the records of one cell that the first replaces: older ones of the same versions."""
     first = group[0].outline.versions
     for stored in [s for s in group[1:] if s.outline.versions == first]:
         store.remove(stored.outline.key)
@@ -306,7 +306,7 @@ def _write(
     earlier = existing.get(result.record.key, [])
     whole = next((s for s in earlier if s.outline.status == "ok"), None)
     if result.record.status == "interrupted" and whole is not None:
-        # half of a cell that was asked for again is no reason to lose the whole one
+        # an interrupted rerun must not replace a finished record
         return whole
     stored = store.write(result.record, result.arrays, result.pictures, result.weights)
     for replaced in (*earlier, *existing.get(_unread_key(stored.record.cell), ())):
@@ -316,7 +316,7 @@ def _write(
 
 
 def _unread_key(cell: CellConfig) -> str:
-    """The key under which the cell was recorded while its data could not be read, or ""."""
+    """The key under which the cell is recorded if its data cannot be read; "" for such a cell."""
     if cell.data_hash is None:
         return ""
     return cell_key(cell.model_copy(update={"data_hash": None}))
@@ -325,19 +325,19 @@ def _unread_key(cell: CellConfig) -> str:
 def share_of(
     cells: Mapping[str, CellConfig], shard: tuple[int, int] | None
 ) -> Mapping[str, CellConfig]:
-    """One of several shares of cells by key, in their order; all of them where none is named.
+    """The given share of the cells, in their order; all cells if ``shard`` is None.
 
-    Shares differ by at most one cell, and each takes of every encoding and task.
+    The sizes of shares differ by at most one; cells are distributed by key, which is a hash.
 
     Raises:
-        UsageError: there is no such share.
+        UsageError: the share does not exist.
     """
     if shard is None:
         return cells
     number, count = shard
     if not 1 <= number <= count:
         raise UsageError(f"shard {number}/{count}: expected I/N, where I is one of 1 to N")
-    # by key: every n-th cell of the plan could be the same encoding each time
+    # by key: every n-th cell of the plan could have the same encoding
     mine = set(sorted(cells)[number - 1 :: count])
     return {key: cell for key, cell in cells.items() if key in mine}
 
@@ -349,7 +349,7 @@ def left_to_run(
     keep_versions: bool = False,
     save_weights: bool = False,
 ) -> list[CellConfig]:
-    """Those of the cells that ``run_suite`` would run in ``directory``; nothing is written."""
+    """The cells that ``run_suite`` would run in ``directory``; nothing is written."""
     if not Path(directory).is_dir():
         return list(cells)
     by_key = {cell_key(cell): cell for cell in cells}
@@ -361,10 +361,10 @@ def left_to_run(
 def by_cell(
     records: Sequence[StoredRecord], cells: Mapping[str, CellConfig]
 ) -> dict[str, list[StoredRecord]]:
-    """Records by the key that their cell has now, the one to use first.
+    """Records by the current key of their cell, the one to use first.
 
-    There can be several of a cell: up to schema version 2 the key depended on the plug-ins'
-    versions, and a run killed while it replaces a record of that time leaves both.
+    A cell can have several records: up to schema version 2 the key depended on the plug-ins'
+    versions, and a run killed while it replaces such a record leaves both.
     """
     groups: dict[str, list[StoredRecord]] = defaultdict(list)
     for stored in records:
@@ -389,7 +389,7 @@ def reusable_records(
     keep_versions: bool,
     save_weights: bool,
 ) -> dict[str, StoredRecord]:
-    """By the cell's key, records of the cells that need not run again."""
+    """Records of the cells that need not run again, by key of the cell."""
     found = {}
     others: Counter[str] = Counter()
     lacking = 0

@@ -1,4 +1,4 @@
-"""Where settings of an encoding and its network are searched, by default and by ``--space``."""
+"""Search spaces for an encoding and its network, by default and as given by ``--space``."""
 
 from __future__ import annotations
 
@@ -30,31 +30,31 @@ SEARCHABLE = {
     "training": ("lr", "lr_factor", "encoding_lr_factor", "batch_size", "schedule"),
     "network": ("width", "depth"),
 }
-"""Settings that are not an encoding's own. Others decide what is compared, such as the length of
-training, or what a learning rate means, such as the optimizer."""
+"""Searchable settings other than an encoding's parameters. The rest decide what is compared, such
+as the length of training, or what a learning rate means, such as the optimizer."""
 KERNEL_RATES = Search(0.5, 6, log=True)
-"""lr_factor of optimizers whose rate comes from lr_crit; the best of sgd's were 1.5 to 3."""
+"""lr_factor for optimizers whose rate is derived from lr_crit; the best for sgd were 1.5 to 3."""
 USUAL_RATES = Search(0.1, 3, log=True)
-"""lr of the others, in rates of ``usual_rate``.
-Adam's best rates on photographs lay in these ranges for every encoding that was tried."""
+"""lr for the other optimizers, in multiples of ``usual_rate``.
+Adam's best rates on photographs were in these ranges for every encoding tested."""
 ENCODING_RATES = Search(0.1, 10, log=True)
 BATCHES = (0.5, 1, 2)
 WIDTHS = Search(choices=(16, 32, 64, 128))
-"""Of the network under a budget: what it does not take is the encoding's."""
+"""Widths of the network under a budget of parameters; the encoding gets the rest of the budget."""
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _RANGE = re.compile(rf"({_NUMBER})\.\.({_NUMBER})(:log)?")
 
 
 @dataclass(frozen=True)
 class SpaceOption:
-    """What ``--space OWNER.KEY=…`` asks for."""
+    """One option ``--space OWNER.KEY=…``."""
 
     owner: str
     """ "training", "network", one of ``NAMED``, or an encoding."""
     key: str
     search: Search | None
     fixed: Any = None
-    """The one value, where nothing is to be searched."""
+    """The value if the setting is fixed and not searched."""
 
     @property
     def name(self) -> str:
@@ -62,15 +62,15 @@ class SpaceOption:
 
     @property
     def values(self) -> Sequence[Any]:
-        """Those to check: the ends of a range, choices, or the one value."""
+        """Values to check: the ends of a range, the choices, or the fixed value."""
         return [self.fixed] if self.search is None else self.search.ends
 
 
 def parse_space(text: str) -> SpaceOption:
-    """ "ffe.levels=4..12", "training.lr=1e-4..1e-2:log", "training.batch_size=64|256" or "=64".
+    """Parse "ffe.levels=4..12", "training.lr=1e-4..1e-2:log", "network.width=64|256" or "…=64".
 
     Raises:
-        UsageError: it is none of these, or the range is empty.
+        UsageError: the text has another form, or the range is empty.
     """
     left, equals, right = text.partition("=")
     owner, dot, key = left.strip().rpartition(".")
@@ -93,14 +93,14 @@ def parse_space(text: str) -> SpaceOption:
 
 
 def check_option(option: SpaceOption, encodings: Mapping[str, type[Encoding]]) -> None:
-    """Refuse a name or a value that cannot be meant.
+    """Refuse an option whose name or value is invalid.
 
     Args:
-        option: what the user asks for.
-        encodings: those that are tuned, by name.
+        option: the option.
+        encodings: classes of the encodings that are tuned, by name.
 
     Raises:
-        UsageError: says which.
+        UsageError: the name or a value is invalid.
     """
     where = f"--space {option.name}"
     if option.owner in NAMED:
@@ -109,7 +109,7 @@ def check_option(option: SpaceOption, encodings: Mapping[str, type[Encoding]]) -
                 f"{where}: one value is not searched; give it with the name, such as "
                 f"--set {option.owner}=NAME:{option.key}={option.fixed}"
             )
-        return  # which parameters there are depends on the cells
+        return  # the available parameters depend on the cells
     cls = encodings.get(option.owner)
     model = NetworkConfig if option.owner == "network" else TrainingConfig
     if cls is not None:
@@ -154,7 +154,7 @@ def _check_values(option: SpaceOption, parameter: Parameter) -> None:
 
 
 def fixed_by(entry: SuiteEntry, name: str, options: Sequence[SpaceOption]) -> SuiteEntry:
-    """The entry of the encoding ``name`` with what ``--space`` gives one value."""
+    """The entry of the encoding ``name`` with the settings that ``--space`` fixes to one value."""
     for option in options:
         if option.search is None and option.owner in ("training", "network", name):
             section = option.owner if option.owner in SEARCHABLE else "parameters"
@@ -174,22 +174,23 @@ def space_of(
     budgeted: bool = False,
     network: NetworkConfig | None = None,
 ) -> list[Dimension]:
-    """What is searched of an encoding: its own parameters that are not given, those of its network
-    and activation likewise where they were chosen by name, and its training.
+    """Search space of an encoding: those of its parameters that are not given, likewise those of
+    its network and activation if they were chosen by name, and settings of its training.
 
     Args:
         entry: the encoding in the suite.
-        default: a cell of it.
-        options: what the user asks for; those with one value are in ``entry`` already.
-        dimensions: d of the tasks.
-        points: of the smallest epoch, which is the largest batch; None where it is not known.
-        budgeted: whether the number of parameters is given: sizes of the encoding follow from it,
-            and how many of them are the network's is searched instead.
-        network: the suite's settings, for parameters that are given there.
+        cls: class of the encoding.
+        default: a cell of the entry.
+        options: the user's options; those with a fixed value are in ``entry`` already.
+        dimensions: values of d of the tasks.
+        points: number of points of the smallest epoch, which limits batches; None if not known.
+        budgeted: whether the number of parameters is given: the encoding's sizes follow from it,
+            and the width of the network is searched instead.
+        network: the suite's network settings, for parameters that are given there.
 
     Raises:
-        UsageError: no range of the learning rate is known for the optimizer, or ``lr_factor``
-            has no effect with it.
+        UsageError: no range of the learning rate is known for the optimizer, ``lr_factor`` has no
+            effect with it, or a batch is larger than the epoch.
     """
     asked = {option.name: option for option in options}
     given = {*entry.parameters, *(cls.size_parameters if budgeted else ())}
@@ -242,8 +243,8 @@ def _declared(
     asked: Mapping[str, SpaceOption],
     refused: Callable[[Dimension], bool],
 ) -> Iterator[Dimension]:
-    """Parameters of a class with the range that they declare, unless they are given, or with the
-    one that is asked for."""
+    """Yield parameters of a class with the requested range, or, unless they are given, with the
+    range that they declare."""
     for parameter in parameters_of(cls):
         option = asked.get(f"{owner}.{parameter.name}")
         search = parameter.search if option is None else option.search
@@ -252,8 +253,8 @@ def _declared(
         dimension = Dimension(section, f"{prefix}{parameter.name}", search, parameter.whole)
         if option is not None:
             _check_values(option, parameter)
-        # what has no effect here, as the frequency of sines in NTK parameterization, or what
-        # another parameter that is given replaces: max_resolution beside resolutions
+        # it has no effect here, such as the frequency of sines in NTK parameterization, or another
+        # parameter that is given replaces it: max_resolution if resolutions is given
         elif refused(dimension):
             continue
         yield dimension
@@ -264,7 +265,7 @@ def _rates(
     cls: type[Encoding],
     asked: Mapping[str, SpaceOption],
 ) -> dict[str, Search]:
-    """Range of the learning rate, or of its factor where it comes from the kernel."""
+    """Range of the learning rate, or of its factor if it is derived from the kernel."""
     name = default.training.optimizer
     optimizer: Optimizer = default_registry().build("optimizer", name)
     by_kernel = optimizer.lr_from_kernel(1.0) is not None
@@ -303,7 +304,7 @@ def _batches(default: CellConfig, points: int | None) -> dict[str, Search]:
 
 
 def _learns(cls: type[Encoding], dimensions: Collection[int], default: CellConfig) -> bool:
-    """Whether the encoding has parameters that are trained; True where that cannot be told."""
+    """Whether the encoding has parameters that are trained; True if that is not known."""
     try:
         encoding = on_meta(partial(cls, min(dimensions), **default.encoding.parameters))
     except ParameterError:

@@ -1,4 +1,4 @@
-"""The spectrum of a cell's kernel, as its record holds it."""
+"""Compute the spectrum of a cell's kernel, as it is recorded."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ from encbench.results.kernel_summary import (
 
 When = Literal["start", "middle", "end"]
 Relate = Callable[[Tensor, int], tuple[dict[str, Any], dict[str, np.ndarray]]]
-"""A kernel (M, M) and its resolved rank to further fields of its summary, and arrays."""
-EXACT_ROWS = 16384  # rows of a kernel with eigenvalues in minutes: an image of 128 × 128 pixels
+"""Maps a kernel (M, M) and its resolved rank to further fields of its summary, and arrays."""
+EXACT_ROWS = 16384  # maximum rows for all eigenvalues, in minutes: an image of 128 × 128 pixels
 SQUARES = 5  # matrices in memory at once: the kernel, its parts, and two of the eigensolver
-LEADING = 32  # eigenvalues found from products
-SPLIT_ROWS = 4096  # of a kernel whose eigenvectors are taken: a minute, and 1 s more a level
+LEADING = 32  # number of eigenvalues computed from products with the kernel
+SPLIT_ROWS = 4096  # maximum rows for eigenvectors: they take a minute, and 1 s more per level
 OF_PART = [field.name for field in dataclasses.fields(PartSummary)]
 OF_SPECTRUM = [*OF_PART, "effective_rank", "negative", "method"]
 """Fields of a summary that a spectrum has under the same name."""
 OF_WEYL = [field.name for field in dataclasses.fields(WeylSummary)]
-SAMPLE = 512  # points whose kernel bounds λ_min
+SAMPLE = 512  # maximum number of points for the kernel whose λ_min is the upper bound
 
 
 def ntk_count(points: int | Literal["all"], task: Task) -> int:
-    """Points of a task's kernel: as many as asked for, or those of an epoch."""
+    """Number of points of a task's kernel: ``points``, or those of an epoch for "all"."""
     return int(task.points_per_epoch) if points == "all" else points
 
 
@@ -62,22 +62,22 @@ def measure_spectrum(
     relate: Relate | None = None,
     split: Literal["none", "level", "feature"] = "none",
 ) -> tuple[SpectrumSummary, dict[str, np.ndarray]]:
-    """Spectrum of the kernel and of the MLP's part at x (N, d), with what checks and explains them.
+    """Spectrum of the kernel and of the MLP's part at x (N, d), with checks and explanations.
 
-    With ``leading``, of the kernel alone, and of its leading eigenvalues only, where all of them
-    are beyond reach. ``relate`` adds what the kernel has to do with other things, ``split`` what
-    each level or feature of the encoding contributes.
+    With ``leading``, only the leading eigenvalues of the whole kernel are computed if computing all
+    takes too much time or memory. ``relate`` adds comparisons of the kernel, with the target for
+    example; ``split`` adds the contribution of each level or feature of the encoding.
 
-    Returns the numbers, and the eigenvalues as arrays ``spectrum_<when>`` and
-    ``spectrum_mlp_<when>``, with ``levels_<when>`` and those of ``relate``; raises
-    NtkError where the kernel cannot be computed.
+    Returns the summary, and the eigenvalues as arrays ``spectrum_<when>`` and
+    ``spectrum_mlp_<when>``, with ``levels_<when>`` and the arrays of ``relate``; raises NtkError if
+    the kernel cannot be computed.
     """
     began = time.perf_counter()
     rows = len(x) * (model.out_dim if outputs == "full" else 1)
     arrays: dict[str, np.ndarray] = {}
     if leading and not affordable(rows, next(model.parameters()).device):
         total, bound = leading_spectrum(model, x, outputs)
-        # the effective rank of the eigenvalues found would be of them alone
+        # the effective rank needs all eigenvalues
         fields: dict[str, Any] = {"effective_rank": math.nan, "minimum_bound": bound}
         if relate is not None:
             fields["target"] = TargetSummary(not_computed="the kernel was not formed")
@@ -115,8 +115,8 @@ def _taken(names: Sequence[str], source: object) -> dict[str, Any]:
 def _parts(
     model: Network, x: Tensor, kernel: Ntk, total: Spectrum
 ) -> tuple[dict[str, Any], Spectrum]:
-    """Fields of the summary that a kernel's parts and the network's units give, and the MLP's
-    spectrum."""
+    """Fields of the summary about a kernel's parts and the network's units, and the spectrum of
+    the MLP's part."""
     encoded = bool(kernel.parts["encoding"].any())
     mlp = spectrum(kernel.parts["mlp"]) if encoded else total
     weyl = weyl_check(kernel, total, mlp)
@@ -139,7 +139,7 @@ def _parts(
 def _shares(
     model: Network, x: Tensor, kernel: Ntk, resolved_rank: int, by: SplitBy
 ) -> tuple[SplitSummary, np.ndarray | None]:
-    """Shares of the network and of each level or feature, of the trace and of each eigenvalue."""
+    """Shares of the network and of each level or feature in the trace and in each eigenvalue."""
     names, traces = ["network"], [float(kernel.parts["mlp"].trace())]
 
     def parts() -> Iterator[Tensor]:
@@ -171,7 +171,7 @@ def _shares(
 
 
 def affordable(rows: int, device: torch.device) -> bool:
-    """Whether all eigenvalues of a float64 kernel (rows, rows) are within reach."""
+    """Whether time and memory suffice for all eigenvalues of a float64 kernel (rows, rows)."""
     return rows <= EXACT_ROWS and SQUARES * 8 * rows**2 <= available_memory(device)
 
 
@@ -179,12 +179,12 @@ def leading_spectrum(model: nn.Module, x: Tensor, outputs: Outputs) -> tuple[Spe
     """The largest eigenvalues at x (N, d) from products with the kernel, and a bound of λ_min.
 
     Returns:
-        A spectrum of all M eigenvalues whose floor is the last that was found: those below are 0,
-        which stands for unknown. And an upper bound of λ_min: the smallest eigenvalue at some of
-        the points cannot be below that at all of them (Cauchy's interlacing theorem).
+        A spectrum of M eigenvalues whose floor is the last one computed; those below are set to 0,
+        which means unknown. And an upper bound of λ_min: the smallest eigenvalue at some of the
+        points is at least that at all points (Cauchy's interlacing theorem).
 
     Raises:
-        NtkError: as ``operator``.
+        NtkError: as raised by ``operator``.
     """
     theta = operator(model, x, outputs=outputs)
     count = min(LEADING, theta.shape[0] - 1)

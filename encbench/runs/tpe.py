@@ -1,4 +1,4 @@
-"""Settings that Optuna's TPE proposes one after another: the optional extra ``encbench[tpe]``."""
+"""Settings proposed one by one by Optuna's TPE: the optional extra ``encbench[tpe]``."""
 
 from __future__ import annotations
 
@@ -24,16 +24,15 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 class Proposals:
-    """The study of one encoding, which proposes each setting from the values of those before.
+    """The study of one encoding, which proposes each setting from the results of earlier ones.
 
-    Nothing of it is stored: from the same seed, and told the recorded values, it proposes the
-    same again.
+    It is not stored: with the same seed and the recorded results, it proposes the same settings.
 
     Args:
-        space: what is searched.
-        seed: of the sampler.
-        possible: which settings can be tried.
-        default: the values of the default setting, which is tried anyway.
+        space: dimensions of the search space.
+        seed: seed of the sampler.
+        possible: returns whether a setting can be tried.
+        default: the values of the default setting, which is tried first in any case.
         higher: whether higher values are better.
     """
 
@@ -55,10 +54,10 @@ class Proposals:
         self._asked: OptunaTrial | None = None
         self._now = json.dumps(list(default))
         self._values: dict[str, float | None] = {}
-        """By the text of a setting that was tried."""
+        """Metric of each setting that was tried, by the setting's values as JSON."""
 
     def next(self) -> list[Any] | None:
-        """A setting that was not tried yet; None where none is found."""
+        """Return a setting that was not tried yet; None if none is found."""
         for _ in range(MOST_TRIES if self._space else 0):
             trial = self._study.ask(self._distributions)
             values = [_value(each, trial.params[each.name]) for each in self._space]
@@ -74,7 +73,7 @@ class Proposals:
         return None
 
     def tell(self, value: float | None) -> None:
-        """The value of the setting proposed last, or first of the default; None is the worst."""
+        """Set the metric of the last proposed setting, at first of the default; None is worst."""
         self._values[self._now] = value
         if self._asked is not None:
             self._tell(self._asked, value)
@@ -82,7 +81,7 @@ class Proposals:
     def _tell(self, trial: OptunaTrial, value: float | None) -> None:
         known = [v for v in self._values.values() if v is not None and math.isfinite(v)]
         if value is None and known:
-            # without a value TPE would not learn to stay away
+            # without a value, TPE would not learn to avoid the setting
             value = min(known) if self._higher else max(known)
         if value is None or not math.isfinite(value):
             self._study.tell(trial, state=TrialState.FAIL)
@@ -93,7 +92,7 @@ class Proposals:
 def _distribution(dimension: Dimension) -> BaseDistribution:
     search = dimension.search
     if search.choices is not None:
-        # a list is not a category for Optuna; its place is
+        # Optuna's categories cannot be lists, so the index is used
         return CategoricalDistribution(range(len(search.choices)))
     assert search.low is not None, "a range has both ends"
     assert search.high is not None, "a range has both ends"

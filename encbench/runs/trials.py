@@ -1,6 +1,6 @@
-"""A tuning as it was asked for: its targets, its search spaces and its trials, all checked.
+"""Plan a tuning: its targets, search spaces and trials, all checked.
 
-A trial is an entry of a suite and its cells are ordinary ones, planned before anything runs.
+A trial is an entry of a suite, and its cells are ordinary cells.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ from encbench.suite.plan import plan
 
 Sampler = Literal["sobol", "tpe"]
 TUNE_SEED = 1000
-"""Default seed of trials, and of their drawing: one that nobody reports."""
+"""Default seed of trials and of drawing them; not a seed that is usually reported."""
 TPE_NOTE = (
-    "TPE proposes each trial from the results of those before it: trials are not drawn "
-    "beforehand, and run neither in shares nor on a cluster."
+    "TPE proposes each trial from the results of earlier ones: trials are not drawn beforehand, "
+    "and cannot be run in shares or on a cluster."
 )
 
 
@@ -60,29 +60,29 @@ class Searched:
     """An encoding of the suite, its search space, and the settings to try."""
 
     entry: SuiteEntry
-    """As the suite has it, with a label."""
+    """The suite's entry, with a label."""
     default: CellConfig
-    """One of its cells as the suite has it."""
+    """A cell of the suite's entry, with the default setting."""
     space: list[Dimension]
     seed: int
-    """Of its drawing."""
+    """Seed for drawing its settings."""
     refusal: Callable[[Sequence[Any]], str]
-    """Why it cannot be built with values of the space; "" where it can."""
+    """Says why the encoding cannot be built with given values of the space; "" if it can."""
     values: list[list[Any]] = field(default_factory=list)
-    """Of the trials after the default one, in the order of ``space``."""
+    """Values of the trials after the default one, in the order of ``space``."""
 
     def possible(self, values: Sequence[Any]) -> bool:
-        """Whether it can be built with values of the space."""
+        """Whether the encoding can be built with the given values of the space."""
         return not self.refusal(values)
 
     @property
     def default_values(self) -> list[Any]:
-        """Of the default setting, in the order of ``space``."""
+        """Values of the default setting, in the order of ``space``."""
         return [searched_value(dimension, self.default) for dimension in self.space]
 
     @property
     def trials(self) -> list[SuiteEntry]:
-        """The default setting, and the others."""
+        """Suite entries of all trials, the default setting first."""
         default = self.entry.model_copy(update={"label": f"{self.entry.text} · default"})
         return [default, *(self._trial(k, v) for k, v in enumerate(self.values, start=1))]
 
@@ -91,7 +91,7 @@ class Searched:
         return with_values(self.entry, self.space, values, self.default, label)
 
     def described(self) -> TunedEncoding:
-        """What is known of it before anything has run."""
+        """Its part of the result before anything has run."""
         space = {dimension.name: dimension.search for dimension in self.space}
         return TunedEncoding(
             label=self.entry.text,
@@ -103,7 +103,7 @@ class Searched:
         )
 
     def final(self, best: int) -> list[SuiteEntry]:
-        """The default setting and the best one as they are reported; one where they are equal."""
+        """Entries to report: the default setting and the best one, or one if they are equal."""
         if best == 0:
             return [self.entry]
         tuned = {"label": f"{self.entry.text} · tuned"}
@@ -112,18 +112,18 @@ class Searched:
 
 @dataclass
 class Tuning:
-    """A tuning as it was asked for, everything checked and drawn."""
+    """A planned tuning, checked, with its trials drawn."""
 
     suite: Suite
-    """Of what is reported: its tasks and seeds."""
+    """The suite with the tasks and seeds that are reported."""
     tasks: list[SuiteEntry]
-    """To tune on."""
+    """Tasks to tune on."""
     searched: list[Searched]
     asked: TuneResult
-    """What is known before anything has run."""
+    """The result before anything has run, with the request."""
 
     def trial_suite(self, entries: Iterable[SuiteEntry] | None = None) -> Suite:
-        """Trials on the tuning targets, all of them unless entries are given; no spectra."""
+        """Suite of trials on the tuning targets, without spectra; all trials if None is given."""
         if entries is None:
             entries = (trial for one in self.searched for trial in one.trials)
         return _changed(
@@ -136,7 +136,7 @@ class Tuning:
         )
 
     def final_suite(self, best: Sequence[int], *, only_tuned: bool = False) -> Suite:
-        """Default and tuned settings on the reported targets, or the tuned ones alone."""
+        """Suite of default and tuned settings on the reported targets, or of tuned ones alone."""
         finals = [one.final(number) for one, number in zip(self.searched, best, strict=True)]
         entries = [entry for pair in finals for entry in (pair[-1:] if only_tuned else pair)]
         described = {"description": self.asked.protocol} if only_tuned else {}
@@ -145,7 +145,7 @@ class Tuning:
 
 
 def _changed(suite: Suite, **changes: Any) -> Suite:
-    """The suite with some fields replaced; what was unset stays unset."""
+    """The suite with some fields replaced; unset fields stay unset."""
     return Suite.model_validate(suite.model_dump(exclude_unset=True) | changes)
 
 
@@ -163,16 +163,16 @@ def plan_tuning(
     """Check a tuning and draw its trials.
 
     Args:
-        suite: encodings to tune; its tasks and seeds are those that are reported.
-        trials: of each encoding, the default setting included.
+        suite: encodings to tune, and the tasks and seeds that are reported.
+        trials: number of trials per encoding, including the default setting.
         tune_on: tasks to tune on, such as "image:image=chelsea"; they are not reported unless
-            there are no others. Default: the suite's task, where it has one only.
-        tune_seeds: seeds of the trials; the first is also that of their drawing.
-        space: what is searched instead of, or besides, what the encodings declare, such as
+            there are no others. Default: the suite's task, if it has only one.
+        tune_seeds: seeds of the trials; the first is also used to draw them.
+        space: search ranges that replace or extend those that the encodings declare, such as
             "ffe.levels=4..12", "training.lr=1e-4..1e-2:log", "training.batch_size=64|256", or
-            "training.batch_size=64", which fixes it.
-        metric: by which the best is chosen; default: the one that the task's curve shows.
-        sampler: "sobol", drawn beforehand, or "tpe" (needs ``encbench[tpe]``), one after another.
+            "training.batch_size=64", which fixes the value.
+        metric: the metric by which the best trial is chosen; default: that of the task's curve.
+        sampler: "sobol", drawn beforehand, or "tpe" (needs ``encbench[tpe]``), one by one.
         registry: plug-ins to use.
 
     Raises:
@@ -187,7 +187,7 @@ def plan_tuning(
     offers = {entry.text: registry.find("encoding", entry.name) for entry in entries}
     options = _options(space, {offer.name: offer.load() for offer in offers.values()})
     entries = [fixed_by(entry, offers[entry.text].name, options) for entry in entries]
-    # a label of its own, by which its cells are found
+    # each entry gets a label, by which its cells are found
     entries = [entry.model_copy(update={"label": entry.text}) for entry in entries]
     suite = _changed(suite, encodings=entries, tasks=reported)
     with process_state_kept():
@@ -240,7 +240,7 @@ def plan_tuning(
         encodings=[one.described() for one in searched],
     )
     tuning = Tuning(suite, tasks, searched, asked)
-    # whatever is wrong with a value of a space, such as an unknown schedule, is said now
+    # raises now if a value of a space is invalid, such as an unknown schedule
     plan(tuning.trial_suite(), registry)
     return tuning
 
@@ -257,7 +257,7 @@ def _options(space: Sequence[str], encodings: Mapping[str, type[Encoding]]) -> l
 
 
 def _check_used(options: Sequence[SpaceOption], searched: Sequence[Searched]) -> None:
-    """Refuse a parameter that no network here has."""
+    """Refuse options for a parameter that no network of the tuning has."""
     known = {dimension.name for one in searched for dimension in one.space}
     for option in options:
         if option.owner in NAMED and option.name not in known:
@@ -270,7 +270,7 @@ def _check_used(options: Sequence[SpaceOption], searched: Sequence[Searched]) ->
 
 
 def _check_measured(name: str, cells: Sequence[CellConfig], registry: Registry) -> None:
-    """Train a cell of each task for a step, which is known to be measured by that metric then."""
+    """Train a cell of each task for one step; refuse a metric that its record does not have."""
     first = {cell.task.model_dump_json(): cell for cell in reversed(cells)}
     for cell in first.values():
         ntk = cell.ntk.model_copy(update={"points": 0})
@@ -283,7 +283,7 @@ def _check_measured(name: str, cells: Sequence[CellConfig], registry: Registry) 
 
 
 def _draw(one: Searched, trials: int) -> list[str]:
-    """Draw the trials of an encoding; a note where there are fewer than were asked for."""
+    """Draw the trials of an encoding; returns a note if there are fewer than requested."""
     one.values = draw_settings(
         one.space, trials - 1, one.seed, default=one.default_values, possible=one.possible
     )
@@ -291,14 +291,14 @@ def _draw(one: Searched, trials: int) -> list[str]:
         middle = [dimension.middle for dimension in one.space]
         searched = ", ".join(f"{d.name}={d.search}" for d in one.space)
         raise UsageError(
-            f"{one.entry.text} cannot be built with anything that was drawn from {searched} "
+            f"{one.entry.text} cannot be built with any setting drawn from {searched} "
             f"({one.refusal(middle)}); give another --space"
         )
     return fewer_trials(one, trials)
 
 
 def fewer_trials(one: Searched, trials: int) -> list[str]:
-    """A note where an encoding has fewer trials than were asked for."""
+    """A note if an encoding has fewer trials than requested."""
     count = len(one.values) + 1
     if count == trials:
         return []

@@ -1,6 +1,6 @@
-"""Tuning: the trials of each encoding, and the best of them run again on other cells.
+"""Tuning: run the trials of each encoding, and run the best one again on other cells.
 
-What is chosen follows from the records of the trials alone, in DIR/trials. DIR itself holds the
+The choice depends only on the records of the trials, which are in DIR/trials. DIR itself has the
 comparison of default and tuned settings.
 """
 
@@ -39,27 +39,27 @@ from encbench.suite.plan import plan
 
 logger = logging.getLogger("encbench")
 RunSuite = Callable[[Suite, Path, bool], Sequence[StoredRecord]]
-"""Runs a suite into a folder; True for the comparison, which is the last."""
+"""Runs a suite into a folder; the third argument is True for the comparison, which is run last."""
 
 
 def run_tuning(tuning: Tuning, directory: Path, registry: Registry, run: RunSuite) -> TuneResult:
-    """Run the trials, and the best of each encoding beside its default setting.
+    """Run the trials, and compare the best of each encoding with its default setting.
 
     A tuning that was stopped resumes, with the same result.
 
     Args:
-        tuning: as planned.
+        tuning: the planned tuning.
         directory: results folder of the comparison; trials are recorded in its folder "trials".
         registry: plug-ins to use.
         run: runs a suite into a folder as ``run_suite`` does, the comparison last.
 
     Returns:
-        What is also in tune.json. tune.md shows it, tuned.toml plans the tuned cells.
+        The result, which is also in tune.json. tune.md shows it, tuned.toml plans the tuned cells.
 
     Raises:
         UsageError: no trial has a value of the metric.
         EncbenchError: no trial finished.
-        StoreError: the folder cannot be written, or is in use. Records written before stay.
+        StoreError: the folder cannot be written, or is in use. Records already written are kept.
     """
 
     def records_of(suite: Suite, folder: Path, final: bool = False) -> dict[str, Record]:
@@ -86,7 +86,7 @@ def run_tuning(tuning: Tuning, directory: Path, registry: Registry, run: RunSuit
     final, tuned = tuning.final_suite(best), tuning.final_suite(best, only_tuned=True)
     final_cells = _by_label(plan(final, registry))
     _set_earlier_aside(directory, {cell_key(c) for cs in final_cells.values() for c in cs}, final)
-    # what is about to run is known to the next tuning into this folder, should this one be killed
+    # written before the run: if this one is killed, the next tuning knows what it reported
     _report(tuning.searched, result, final_cells, {})
     write_result(directory, result)
     write_suite_file(directory / TUNED, tuned)
@@ -99,10 +99,10 @@ def run_tuning(tuning: Tuning, directory: Path, registry: Registry, run: RunSuit
 def _proposed(
     tuning: Tuning, run: Callable[[Suite], Mapping[str, Record]], registry: Registry
 ) -> dict[str, Record]:
-    """Trials that are proposed one after another, run; fills in their values.
+    """Propose and run trials one by one; fills in their values.
 
-    Each encoding has proposals of its own, which depend neither on the other encodings nor on how
-    many cells run at a time.
+    Each encoding has separate proposals, which depend neither on the other encodings nor on the
+    number of cells run at a time.
     """
     from encbench.runs.tpe import Proposals  # an optional extra
 
@@ -132,7 +132,7 @@ def _proposed(
 
 
 def write_trials(tuning: Tuning, directory: Path) -> None:
-    """Write DIR/trials.toml, which plans the trials, to be run by ``encbench run`` anywhere."""
+    """Write DIR/trials.toml, which plans the trials and can be run by ``encbench run`` anywhere."""
     write_suite_file(directory / TRIALS, tuning.trial_suite())
 
 
@@ -149,7 +149,7 @@ def _trials_of(
     records: Mapping[str, Record],
     metric: str,
 ) -> list[Trial]:
-    """The trials of an encoding with their values; cells are by label."""
+    """The trials of an encoding with their values; ``cells`` are by label."""
     trials = []
     for number, entry in enumerate(one.trials):
         found = metric_values(cells[entry.text], records, metric)
@@ -170,18 +170,19 @@ def _trials_of(
 def metric_values(
     cells: Sequence[CellConfig], records: Mapping[str, Record], metric: str
 ) -> list[float | None]:
-    """The metric of each cell, as ``value_of``."""
+    """The metric of each cell, as by ``value_of``."""
     return [value_of(records.get(cell_key(cell)), metric) for cell in cells]
 
 
 def mean_of(values: Sequence[float | None]) -> float | None:
-    """The mean; None where a value is missing, or all are."""
+    """The mean; None if a value is missing, or if there are no values."""
     known = [value for value in values if value is not None]
     return math.fsum(known) / len(known) if known and len(known) == len(values) else None
 
 
 def value_of(record: Record | None, metric: str) -> float | None:
-    """The metric of a cell that finished; None where it has no value, or NaN."""
+    """The metric of a finished cell; None if the cell did not finish, or the value is missing or
+    NaN."""
     if record is None or record.status != "ok" or metric not in record.metrics:
         return None
     value = record.metrics[metric].value
@@ -189,7 +190,7 @@ def value_of(record: Record | None, metric: str) -> float | None:
 
 
 def _check_values(result: TuneResult, records: Collection[Record]) -> None:
-    """Note encodings without any value; refuse where no trial at all has one."""
+    """Add a note on each encoding without any value; raises if no trial at all has one."""
     empty = [e.label for e in result.encodings if all(t.value is None for t in e.trials)]
     if len(empty) == len(result.encodings):
         there = sorted({name for r in records if r.status == "ok" for name in r.metrics})
@@ -224,7 +225,7 @@ def _report(
 
 
 def _summary(cells: Sequence[CellConfig], records: Mapping[str, Record], metric: str) -> Summary:
-    """Means over seeds of each target; of a single target, the values of its seeds."""
+    """Summary of the means over seeds per target; for a single target, of its seeds' values."""
     targets: dict[str, list[float | None]] = defaultdict(list)
     for cell in cells:
         targets[target_of(cell)].append(value_of(records.get(cell_key(cell)), metric))
@@ -234,7 +235,7 @@ def _summary(cells: Sequence[CellConfig], records: Mapping[str, Record], metric:
 
 
 def _set_earlier_aside(directory: Path, wanted: set[str], suite: Suite) -> None:
-    """Move what an earlier tuning reported here, and this one does not, to its trials.
+    """Move records that an earlier tuning reported here, and this one does not, to the trials.
 
     The folder's leaderboard then shows one comparison, and no record is lost.
     """

@@ -1,4 +1,4 @@
-"""What a tuning found: its numbers, and the files that show them."""
+"""The result of a tuning: its numbers, and the files that show them."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ TUNED, TRIALS = "tuned.toml", "trials.toml"
 END = 0.05
 """Share of a searched range that counts as its end."""
 SHOWN = (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 500)
-"""Numbers of trials in the table of the page; all are in the CSV file."""
+"""Numbers of trials k shown in the page's table; the CSV file has all."""
 
 
 class Trial(Data):
-    """One setting that was tried, and how well it did on the tuning targets."""
+    """One setting that was tried, and its result on the tuning targets."""
 
     number: int
     """0 is the default setting."""
@@ -42,11 +42,11 @@ class Trial(Data):
     training: dict[str, Any] = {}
     network: dict[str, Any] = {}
     keys: list[str] = []
-    """Of its cells, one for each tuning target and seed."""
+    """Keys of its cells, one per tuning target and seed."""
     value: float | None = None
-    """Mean of the metric over the cells; None where one of them has no value, the worst result."""
+    """Mean of the metric over the cells; None, the worst result, if a cell has no value."""
     without_value: int = 0
-    """Cells that diverged, failed, or were stopped by a limit."""
+    """Number of cells that diverged, failed, or were stopped by a limit."""
 
     @property
     def setting(self) -> str:
@@ -59,13 +59,13 @@ class Summary(Data):
     """A metric over the reported targets and seeds."""
 
     keys: list[str] = []
-    """Of the cells."""
+    """Keys of the cells."""
     values: list[float | None]
-    """Means over seeds, one a target; where there is one target, the values of the seeds."""
+    """Means over seeds, one per target; if there is only one target, the values of its seeds."""
     mean: float | None
-    """None where a cell has no value."""
+    """None if a cell has no value."""
     low: float | None = None
-    """Lower end of the 95 % interval of the mean (Student's t); None for less than two values."""
+    """Lower end of the 95 % interval of the mean (Student's t); None for fewer than two values."""
     high: float | None = None
 
     @classmethod
@@ -82,10 +82,10 @@ class Summary(Data):
         return summary
 
     def text(self, *, change_of: float | None = None) -> str:
-        """ "31.42 ± 0.81": two digits of the half-width, and as many decimals of the mean.
+        """ "31.42 ± 0.81": the half-width with two digits, the mean with as many decimals.
 
-        Without an interval the mean has four digits; a change has the decimals of the number that
-        it is a change of.
+        Without an interval, the mean has four digits. With ``change_of``, the mean is a change of
+        that number: it has a sign, and the decimals of that number with four digits.
         """
         if self.mean is None:
             return "no value"
@@ -103,31 +103,31 @@ class Summary(Data):
 
 
 class TunedEncoding(Data):
-    """One encoding: where it was searched, its trials, and the best of them on other cells."""
+    """One encoding: its search space, its trials, and the best of them on other cells."""
 
     label: str
     name: str
     seed: int
-    """Of its drawing."""
+    """Seed for drawing its settings."""
     space: dict[str, dict[str, Any]]
-    """By name, low, high and log of the range, or choices."""
+    """Low, high and log of the range, or choices, by setting."""
     ranges: dict[str, str]
-    """The same as ``--space`` takes it."""
+    """The ranges as ``--space`` takes them, by setting."""
     trials: list[Trial]
     best: int | None = None
-    """Number of the best trial; 0, the default setting, where none has a value."""
+    """Number of the best trial; 0, the default setting, if none has a value."""
     best_of: list[float | None] = []
-    """Of the first k trials the best value, k = 1, 2, …: expected over all orders of drawn trials;
-    of tpe's, whose order matters, what it was."""
+    """Best value of k trials, k = 1, 2, …: with Sobol, the expected value over all orders; with
+    TPE, whose order matters, that of the first k."""
     default: Summary | None = None
-    """On the reported targets and seeds; likewise ``tuned`` and, pair by pair, ``gain``."""
+    """Metric on the reported targets and seeds; likewise ``tuned``, and ``gain`` of the pairs."""
     tuned: Summary | None = None
     gain: Summary | None = None
 
     @property
     def at_ends(self) -> list[str]:
-        """What of the best trial lies at an end of the range in which it was searched, as
-        "levels=12"; of a default setting nothing."""
+        """Settings of the best trial at an end of their range, such as "levels=12"; none if the
+        best trial is the default."""
         if not self.trials:
             return []
         best = self.trials[self.best or 0]
@@ -146,7 +146,7 @@ class TunedEncoding(Data):
 def _is_at_end(value: float, searched: Mapping[str, Any]) -> bool:
     choices = searched["choices"]
     if choices is not None:
-        # others have no order, such as 64, 256 and "all"
+        # other choices have no order, such as 64, 256 and "all"
         ordered = all(isinstance(choice, int | float) for choice in choices)
         return ordered and len(choices) > 2 and value in (min(choices), max(choices))
     low, high = searched["low"], searched["high"]
@@ -156,19 +156,19 @@ def _is_at_end(value: float, searched: Mapping[str, Any]) -> bool:
 
 
 class TuneResult(Data):
-    """Everything about a tuning: what DIR/tune.json holds."""
+    """The result of a tuning, as in DIR/tune.json."""
 
     schema_version: Literal[1] = 1
     encbench: str
     suite: str
     sampler: Literal["sobol", "tpe"]
     seed: int
-    """From which the seeds of the drawings follow, one an encoding."""
+    """Seed from which the seeds for drawing each encoding's settings are derived."""
     trials: int
-    """Asked for, the default setting included."""
+    """Number of trials requested per encoding, including the default setting."""
     metric: str
     title: str = ""
-    """Of the metric, "PSNR"; "" in results of the time before it was kept."""
+    """Title of the metric, such as "PSNR"; "" in results made before this field existed."""
     unit: str
     direction: Literal["higher", "lower"]
     tune_on: list[str]
@@ -176,7 +176,7 @@ class TuneResult(Data):
     report_on: list[str]
     report_seeds: list[int]
     notes: list[str] = []
-    """What a reader must know to judge the result."""
+    """Sentences that a reader must know to judge the result."""
     encodings: list[TunedEncoding]
 
     @property
@@ -204,7 +204,7 @@ class TuneResult(Data):
 
     @property
     def legend(self) -> str:
-        """What the numbers are, and over what their intervals."""
+        """Sentence that explains the numbers and their intervals."""
         several = len(self.report_on) > 1
         count = len(self.report_on) if several else len(self.report_seeds)
         units = plural(count, "target" if several else "seed")
@@ -218,19 +218,19 @@ def _seeds(seeds: Sequence[int]) -> str:
 
 
 def best_trial(values: Sequence[float | None], *, higher: bool) -> int:
-    """Index of the best value, of equal ones the first; 0 where there are none."""
+    """Index of the best value, the first of equal ones; 0 if all are None."""
     sign = 1 if higher else -1
     scores = [-math.inf if value is None else sign * value for value in values]
     return scores.index(max(scores))
 
 
 def expected_best(values: Sequence[float | None], *, higher: bool) -> list[float | None]:
-    """The expected best of k of the values, k = 1, 2, …, each of the k-subsets equally likely.
+    """Expected best of k of the values, k = 1, 2, …, if all subsets of size k are equally likely.
 
-    The mean over all orders in which they could have been tried: with the values from worst to
-    best, Σ_i v_i C(i − 1, k − 1) / C(n, k). Dodge et al. ("Show Your Work", EMNLP 2019) draw with
-    replacement; without it the estimate is unbiased (Tang et al., "Showing Your Work Doesn't
-    Always Work", ACL 2020). None counts as the worst of the other values.
+    This is the mean over all orders of the trials: with values sorted from worst to best,
+    Σ_i v_i C(i − 1, k − 1) / C(n, k). Dodge et al. ("Show Your Work", EMNLP 2019) draw with
+    replacement; without replacement the estimate is unbiased (Tang et al., "Showing Your Work
+    Doesn't Always Work", ACL 2020). None counts as the worst of the other values.
     """
     known = [value for value in values if value is not None]
     if not known:
@@ -251,7 +251,7 @@ def best_so_far(values: Sequence[float | None], *, higher: bool) -> list[float |
 
 
 def earlier_result(directory: Path) -> TuneResult | None:
-    """The result that a folder has already; None where there is none that can be read."""
+    """The result in a folder; None if there is none that can be read."""
     try:
         return TuneResult.model_validate_json((directory / RESULT).read_bytes())
     except (OSError, ValidationError):
@@ -262,18 +262,18 @@ def write_result(directory: Path, result: TuneResult) -> None:
     """Write DIR/tune.json.
 
     Raises:
-        StoreError: it cannot be written; an earlier one stays.
+        StoreError: the file cannot be written; an earlier one is kept.
     """
     _write(directory / RESULT, result.model_dump_json(indent=2) + "\n")
 
 
 def write_suite_file(path: Path, suite: Suite) -> None:
-    """Write a suite as a file that plans the same cells; errors as ``write_result``."""
+    """Write a suite to a file that plans the same cells; raises as ``write_result``."""
     _write(path, suite_toml(suite.as_asked()))
 
 
 def write_report(directory: Path, result: TuneResult) -> None:
-    """Write the page, the best-of-k curves and their plot; errors as ``write_result``."""
+    """Write the page, the best-of-k curves and their plot; raises as ``write_result``."""
     _write(directory / PAGE, page(result))
     _write(directory / CURVE, best_of_csv(result))
     figure = io.BytesIO()
@@ -290,7 +290,7 @@ def _write(path: Path, content: str | bytes) -> None:
 
 
 def best_of_csv(result: TuneResult) -> str:
-    """Encoding, k, and the best of k trials; missing values are empty."""
+    """CSV of encoding, k, and the best of k trials; missing values are empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["encoding", "trials", result.metric])
@@ -310,7 +310,7 @@ def _draw_best_of(result: TuneResult) -> Figure:
         for encoding in result.encodings
     }
     drawn = {label: points for label, points in lines.items() if points}
-    # in the legend from top to bottom as at the right end of the lines
+    # the legend has the order of the lines' right ends, from top to bottom
     for label in sorted(drawn, key=lambda label: -drawn[label][-1][1]):
         colour, marker = looks[label]
         # "$" would begin a formula, and a label that begins with "_" is left out of the legend
@@ -401,5 +401,5 @@ def _table(rows: Sequence[Sequence[str]], headings: Sequence[str]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text in which Markdown sees no markup."""
+    """Escape Markdown markup in a text."""
     return re.sub(r"([\\`*_{}\[\]<>|#])", r"\\\1", printable(text).replace("\n", " "))

@@ -1,4 +1,4 @@
-"""The targets of a tuning: which are tuned on and which reported, and what decides."""
+"""The targets of a tuning, which are tuned on or reported, and the metric that decides."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ logger = logging.getLogger("encbench")
 def split_tasks(
     suite: Suite, tune_on: Sequence[str]
 ) -> tuple[list[SuiteEntry], list[SuiteEntry], list[SuiteEntry]]:
-    """Tasks to tune on, tasks to report on, and the encodings of all of them."""
+    """Tasks to tune on, tasks to report on, and the encodings, which all tasks share."""
     known = {(task.name, _text(task.parameters)): task for task in suite.tasks}
     named = map(SuiteEntry.from_text, tune_on)
     tasks = [known.get((task.name, _text(task.parameters)), task) for task in named]
@@ -51,10 +51,10 @@ def split_tasks(
 
 
 def single_cells(suite: Suite, registry: Registry) -> list[CellConfig]:
-    """The cells of a suite whose entries are one setting each.
+    """The cells of a suite with one setting per entry.
 
     Raises:
-        UsageError: two entries have the same name, or one stands for several settings.
+        UsageError: two entries have the same name, or an entry has several settings.
     """
     texts = [entry.text for entry in suite.encodings]
     if twice := [text for text in texts if texts.count(text) > 1]:
@@ -73,7 +73,7 @@ def single_cells(suite: Suite, registry: Registry) -> list[CellConfig]:
 
 
 def target_of(cell: CellConfig) -> str:
-    """What tells a target from others, as text."""
+    """Text that identifies a cell's target."""
     return f"{cell.task.name} {_text(cell.task.parameters)}"
 
 
@@ -82,7 +82,7 @@ def _text(value: Any) -> str:
 
 
 def _data(cell: CellConfig) -> str:
-    """What tells its data from others': a photograph is the same at another size."""
+    """Text that identifies a cell's data: a photograph is the same at another size."""
     return f"{cell.task.name} {cell.data_hash}" if cell.data_hash else target_of(cell)
 
 
@@ -91,7 +91,7 @@ def target_labels(cells: Sequence[CellConfig]) -> list[str]:
 
 
 def check_targets(trials: Sequence[CellConfig], finals: Sequence[CellConfig]) -> list[str]:
-    """A note where a reported target was tuned on, too; on equal seeds that is an error."""
+    """A note if a reported target is also tuned on; raises UsageError if also seeds are equal."""
     tuned = {_data(cell) for cell in trials}
     if not tuned & {_data(cell) for cell in finals}:
         return []
@@ -114,7 +114,7 @@ def deciding_metric(
     """Name and class of the metric that decides.
 
     Raises:
-        UsageError: there is no such metric, or none is given and tasks follow several.
+        UsageError: the metric does not exist, or none is given and the tasks' curves differ.
     """
     offers = registry.named("metric")
     curves = {one.curve for one in facts} or {
@@ -136,17 +136,17 @@ def deciding_metric(
 
 
 class TargetFacts(NamedTuple):
-    """What a tuning has to know of a task's data."""
+    """The properties of a task that a tuning needs."""
 
     curve: str
-    """The metric followed during training, which can depend on parameters, as that of a split."""
+    """Metric followed during training, which can depend on a parameter such as "split"."""
     in_dim: int
     points: int
-    """Of an epoch."""
+    """Number of points of an epoch."""
 
 
 def facts_of(cells: Sequence[CellConfig], registry: Registry) -> list[TargetFacts]:
-    """Of each target whose data can be read; the cells of the others will say why not."""
+    """Facts of each target whose data can be read; the others' cells will record the reason."""
     facts = []
     for cell in {target_of(cell): cell for cell in cells}.values():
         try:
@@ -161,7 +161,7 @@ def default_cell(entry: SuiteEntry, cells: Sequence[CellConfig]) -> CellConfig:
     """The first cell of an encoding.
 
     Raises:
-        UsageError: tasks have optimizers of their own, whose learning rates cannot be compared.
+        UsageError: the tasks' optimizers differ, so that learning rates cannot be compared.
     """
     found = [cell for cell in cells if cell.encoding.label == entry.text]
     optimizers = {cell.training.optimizer: cell.task.label for cell in found}

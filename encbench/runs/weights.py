@@ -1,4 +1,4 @@
-"""Trained networks as safetensors: written by a run, and given back from a record."""
+"""Trained networks as safetensors: written by a run, and loaded from a record."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from encbench.results.records import StoredRecord, damaged
 from encbench.runs.parts import build_model, cell_streams
 
 MOST_WEIGHT_BYTES = 1 << 33
-"""Of a file of weights, 8 GiB."""
+"""Maximum size of a file of weights, 8 GiB."""
 AGAIN = "run again with --save-weights"
 
 
 def weights_of(model: nn.Module) -> bytes:
-    """A model's parameters and persistent buffers as safetensors.
+    """Serialize a model's parameters and persistent buffers as safetensors.
 
     Raises:
-        TypeError: its state holds something else than tensors.
-        ValueError: safetensors has no such dtype.
+        TypeError: its state dict has a value that is not a tensor.
+        ValueError: safetensors does not support a dtype.
     """
     state = model.state_dict()
     for name, value in state.items():
         if not isinstance(value, Tensor):
             raise TypeError(f"{name} of the state dict is a {type(value).__name__}, no tensor")
-    # copies: safetensors takes no tensors that share memory
+    # copies: safetensors does not accept tensors that share memory
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
     try:
         return safetensors.torch.save(tensors)
@@ -50,18 +50,18 @@ class _Dimensions:
 
 
 def load_model(record: StoredRecord | Path | str, *, registry: Registry | None = None) -> Network:
-    """The trained network of a record, on the CPU, in eval mode.
+    """Load the trained network of a record, on the CPU, in eval mode.
 
-    Built by the encoding's plug-in, with the weights of ``weights.safetensors``, which ``encbench
-    run --save-weights`` keeps.
+    The encoding's plug-in builds it; its weights are read from ``weights.safetensors``, which
+    ``encbench run --save-weights`` writes.
 
     Args:
-        record: a record of ``Store.record``, or its folder.
+        record: a record from ``Store.record``, or its folder.
         registry: plug-ins to use; default: those of this environment.
 
     Raises:
-        StoreError: there is no such record, it has no weights, or they are damaged or do not fit.
-        PluginError: the encoding is not installed here in the version that it ran with.
+        StoreError: the record does not exist, or its weights are missing, damaged or do not fit.
+        PluginError: a plug-in of the network, or encbench, is not installed in the same version.
     """
     stored = record if isinstance(record, StoredRecord) else record_in(Path(record).absolute())
     numbers = stored.record
@@ -83,7 +83,7 @@ def load_model(record: StoredRecord | Path | str, *, registry: Registry | None =
 
 
 def _check_versions(stored: StoredRecord, registry: Registry) -> None:
-    """Other code may give the same weights another meaning."""
+    """Refuse other versions, whose code may give the same weights another meaning."""
     cell, then = stored.record.cell, stored.record.provenance.encbench
     encoding = cell.encoding
     offer = registry.find("encoding", encoding.qualified)
@@ -100,7 +100,7 @@ def _check_versions(stored: StoredRecord, registry: Registry) -> None:
 
 
 def _read(stored: StoredRecord, file: Path) -> dict[str, Tensor]:
-    """The tensors, every byte checked against the manifest."""
+    """Read the tensors, checking every byte against the manifest."""
     entry = stored.files[WEIGHTS]
     if entry.size > MOST_WEIGHT_BYTES:
         raise StoreError(f"{file} has {entry.size:,} bytes; at most {MOST_WEIGHT_BYTES:,} are read")
@@ -119,7 +119,7 @@ def _read(stored: StoredRecord, file: Path) -> dict[str, Tensor]:
 
 
 def _misfits(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
-    """What is wrong with names, shapes and dtypes, in words; "" where nothing is."""
+    """Text that says what is wrong with names, shapes and dtypes; "" if nothing is."""
     wrong = [f"{name} is missing" for name in expected if name not in found]
     wrong += [f"{name} is unknown" for name in found if name not in expected]
     for name in expected.keys() & found.keys():

@@ -344,7 +344,7 @@ def test_a_few_cells_a_thread_are_submitted_however_many_there_are(suite, regist
     [
         (["--scheduler", "nowhere"], "cannot reach a Dask scheduler at nowhere: missing port"),
         (["--cluster", "abacus"], "unknown cluster 'abacus'; expected htcondor, local, lsf"),
-        (["--cluster", "pbs"], "per job you want to use; what a job is belongs in dask's"),
+        (["--cluster", "pbs"], "per job you want to use; set a job's properties in dask's"),
         (["--workers", "2"], "give --cluster, too"),
         (["--scheduler", "tcp://a:1", "--cluster", "slurm"], "not both"),
         (["--scheduler", "tcp://a:1", "-j", "2"], "dask worker --nthreads"),

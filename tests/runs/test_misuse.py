@@ -52,7 +52,7 @@ def test_a_watcher_that_raises_costs_no_cell(suite_file, tmp_path, error, isolat
         )
     assert [stored.record.status for stored in run.records] == ["ok"]
     assert watcher.recordings == 1
-    assert caplog.text.count("hears no more of running cells") == 1
+    assert caplog.text.count("is not called again for running cells") == 1
 
 
 def test_a_signal_just_before_a_cell_begins_stops_it(suite_file, monkeypatch):

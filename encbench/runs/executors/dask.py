@@ -151,10 +151,10 @@ def _start(kind: str, workers: int) -> Any:
         # the lines after the first are Python code
         reason = str(error).partition("\n")[0].removesuffix("for example:").rstrip(" ,.:")
         raise ClusterError(
-            f"cannot start a {kind} cluster: {reason}; what a job is belongs in dask's "
+            f"cannot start a {kind} cluster: {reason}; set a job's properties in dask's "
             f"configuration, under jobqueue.{kind}: docs/running.md has an example"
         ) from error
-    logger.info("asked %s for %d %s", kind, workers, "job" if workers == 1 else "jobs")
+    logger.info("requested %d %s from %s", workers, "job" if workers == 1 else "jobs", kind)
     return cluster
 
 
@@ -244,7 +244,7 @@ def _fit_workers(client: Client) -> set[str]:
     if not fit:
         raise ClusterError(f"{'; '.join(problems)}; install there: {install}")
     for problem in problems:
-        logger.warning("%s; others do", problem)
+        logger.warning("%s; other workers are used", problem)
     return fit
 
 
@@ -404,7 +404,7 @@ class Dask(Executor):
         attempt, address, found = delivered
         if isinstance(found, str):
             if address not in self._unfit:
-                logger.warning("%s; it is passed over", found)
+                logger.warning("%s; it is not used", found)
             self._unfit.add(address)
             return self._unfinished(cell, "failed", "OtherEncbench", found), address
         self._fit.add(address)
@@ -463,7 +463,7 @@ def run_on_worker(
     attempt = uuid.uuid4().hex
     where = f"{dask_worker.name} ({platform.node()})"
     if (here := versions()["encbench"]) != encbench:
-        reason = f"worker {where} has encbench {here}, and this run is of {encbench}"
+        reason = f"worker {where} has encbench {here}, but this run uses {encbench}"
         return attempt, dask_worker.address, reason
     sent = 0.0
 
