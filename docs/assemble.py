@@ -1,7 +1,7 @@
-"""``python docs/assemble.py FOLDER``: the sources of the documentation site.
+"""Write the sources of the documentation site: ``python docs/assemble.py FOLDER``.
 
-The site has the pages that lie in the repository, with links between them changed to where they
-lie in the site, executed notebooks as pages, and reference pages made from what is installed.
+The site has the pages of the repository, with links between them changed to their places in the
+site, executed notebooks as pages, and reference pages generated from the installed packages.
 ``make docs`` builds it.
 """
 
@@ -30,12 +30,12 @@ MOVED = {
 FOLDERS = {"docs": "", "leaderboard/README": "published/README"}
 SUFFIXES = (".md", ".ipynb", ".png", ".webp", ".svg", ".js", ".css")
 EXAMPLES = ("tests/third_party/encbench-sawtooth", "tests/third_party/encbench-physics")
-"""Distributions that have a page each, which shows every file."""
+"""Example distributions; each has a page that shows all of its files."""
 LINK = re.compile(r"(\]\()(?!\w+:|#)([^)#\s]+)(#[^)]*)?(\))")
 
 
 def place(path: str) -> str | None:
-    """Where a file of the repository lies in the site; None if it is not part of it."""
+    """Return the path in the site of a file of the repository; None if it is not in the site."""
     if path in MOVED:
         return MOVED[path]
     for folder, moved in FOLDERS.items():
@@ -48,10 +48,10 @@ def place(path: str) -> str | None:
 
 
 def moved_links(text: str, path: str) -> str:
-    """A page's text with its links changed to where the pages lie in the site.
+    """Return the text of the page ``path`` with its links changed to paths in the site.
 
     Raises:
-        ValueError: a link leads to a file that is not there, or not part of the site.
+        ValueError: a link leads to a file that does not exist or is not part of the site.
     """
     here = PurePosixPath(place(path) or "")
 
@@ -69,10 +69,10 @@ def moved_links(text: str, path: str) -> str:
 
 
 def notebook(path: str) -> dict[str, str | bytes]:
-    """The page of an executed notebook and the pictures of its outputs, by their place in the site.
+    """Return the page of an executed notebook and the pictures of its outputs, by path in the site.
 
     Raises:
-        ValueError: one of its links leads to no page.
+        ValueError: a link leads to no page of the site.
     """
     page = PurePosixPath(place(path) or "")
     parts: list[str] = []
@@ -97,7 +97,7 @@ def notebook(path: str) -> dict[str, str | bytes]:
 
 
 def listing(folder: Path) -> str:
-    """A page with every file of an example."""
+    """Return a page that shows every file of an example."""
     parts = [f"# {folder.name}"]
     for path in sorted(folder.rglob("*")):
         if path.suffix in (".md", ".py", ".toml"):
@@ -108,7 +108,7 @@ def listing(folder: Path) -> str:
 
 
 def navigation(node: Any) -> Iterator[str]:
-    """Every page of the navigation in zensical.toml."""
+    """Yield every page in a part of the navigation in zensical.toml."""
     if isinstance(node, str):
         yield node
     for inner in (
@@ -118,10 +118,10 @@ def navigation(node: Any) -> Iterator[str]:
 
 
 def check_navigation(pages: Iterable[str]) -> None:
-    """Every page stands in the navigation, and every entry leads to one.
+    """Check that every page is in the navigation, and that every entry leads to a page.
 
     Raises:
-        ValueError: some do not.
+        ValueError: a page is missing in the navigation, or an entry leads to none.
     """
     project = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))["project"]
     listed = set(navigation(project["nav"]))
@@ -134,10 +134,11 @@ def check_navigation(pages: Iterable[str]) -> None:
 
 
 def assemble(out: Path) -> None:
-    """Write all pages and pictures of the site into a folder, in place of what it holds.
+    """Write all pages and pictures of the site into a folder; its earlier content is deleted.
 
     Raises:
-        ValueError: a link or an entry of the navigation leads nowhere, or to no page of the site.
+        ValueError: a link or an entry of the navigation leads to no page of the site, or a page is
+            missing in the navigation.
     """
     shutil.rmtree(out, ignore_errors=True)
     files = [*MOVED, *(p for folder in FOLDERS for p in (ROOT / folder).rglob("*"))]

@@ -1,4 +1,4 @@
-"""What holds for every test, and a small registry and suite to run."""
+"""Setup that applies to every test, and fixtures for a small registry and suite."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from encbench.plugins.registry import Registry
 from encbench.suite.seeding import seed_torch
 from tests.sample_plugin import Hungry, NotANumber, Scaled, Wave, module, registry_of
 
-# A busy machine is slow, and no test is wrong for that.
+# On a busy machine examples take long, which is no failure.
 settings.register_profile(
     "any_machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
@@ -24,8 +24,8 @@ settings.load_profile("any_machine")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # Tests of runs mostly wait for processes: first, so that others compute meanwhile and none is
-    # waited for at the end.
+    # Tests of runs mostly wait for processes. They run first, so that other tests compute meanwhile
+    # and no worker of pytest is left waiting at the end.
     items.sort(key=lambda item: not item.nodeid.startswith("tests/runs/"))
     if not torch.cuda.is_available():
         for item in items:
@@ -34,10 +34,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Modules and tests stay to the end: the garbage collector need not go through them again.
+    """Exclude modules and tests, which stay to the end, from garbage collection.
 
-    Modules imported later stay, too; with Python's default thresholds, collecting took an eighth of
-    the tests' time.
+    Modules imported later stay, too, so the thresholds are raised: with Python's defaults,
+    collecting took an eighth of the tests' time.
     """
     gc.collect()
     gc.freeze()
@@ -46,7 +46,7 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """The same random numbers for a test whichever ran before it in its process."""
+    """Seed each test, so that its random numbers do not depend on the tests before it."""
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002 # for libraries that draw from it
     seed_torch(0)
@@ -54,7 +54,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture
 def registry() -> Registry:
-    """The tests' own encodings and task, with the framework's metrics."""
+    """The encodings and the task of the sample plug-in, with the framework's metrics."""
     ours = module(
         encodings={"scaled": Scaled, "nan": NotANumber, "hungry": Hungry}, tasks={"wave": Wave}
     )
@@ -64,13 +64,13 @@ def registry() -> Registry:
 
 @pytest.fixture
 def suite() -> Suite:
-    """One quick cell."""
+    """A suite of one quick cell."""
     return one_cell(points=16)
 
 
 @pytest.fixture
 def quick_suite() -> Suite:
-    """It without spectra, which take most of its time."""
+    """The same suite without spectra, which take most of its time."""
     return one_cell(points=0)
 
 

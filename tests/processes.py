@@ -1,4 +1,4 @@
-"""Processes that tests start, and whether they have ended."""
+"""Start processes in tests, and check that they have ended."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from tests import forkserver
 
 FORKED = ("encbench", "dask")
 PLAIN = "--assert=plain"
-"""Asked of pytest that is forked: it cannot rewrite the assertions of what is imported already."""
+"""Needed to fork pytest: it cannot rewrite the assertions of modules that are already imported."""
 READ_EARLY = re.compile(
     "(?!PYTHONPATH$|KMP_DUPLICATE_LIB_OK$|KMP_INIT_AT_FORK$)"
     "(PYTHON|OMP_|KMP_|MKL_|OPENBLAS_|MPL|DASK_|LANG|LC_|FORCE_|TERM)"
 )
-"""Variables that Python or a library reads at import; others a forked process takes over. The two
-that are left out joblib sets wherever it is imported, also here."""
+"""Variables that Python or a library reads at import; a forked process can set all others later.
+The KMP variables that are left out are set by joblib at import, in this process too."""
 
 
 class Forked:
-    """What ``subprocess.Popen`` is, of a process that the server has forked."""
+    """A process that the server has forked, with the interface of ``subprocess.Popen``."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
@@ -66,7 +66,7 @@ Process = Forked | subprocess.Popen[bytes]
 
 
 def outside() -> dict[str, str]:
-    """The environment without what pytest's workers add."""
+    """The environment without the variables that pytest's workers add."""
     return {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
 
 
@@ -80,11 +80,11 @@ def start(
     start_new_session: bool = False,
     afresh: bool = False,
 ) -> Process:
-    """``python -m module arguments``, with standard output, and error if not apart, to ``log``.
+    """Start ``python -m module arguments``; standard output, and errors by default, go to ``log``.
 
-    On Linux the process is forked from one that has imported torch and all of encbench, which
-    takes seconds; what it is given, does and leaves is that of a process of its own. It is started
-    afresh elsewhere, where asked to, and where a variable differs that a library reads at import.
+    On Linux the process is forked from one that has already imported torch and all of encbench,
+    which takes seconds; otherwise it behaves like a new process. It is really a new process on
+    other systems, if ``afresh``, and if a variable differs that a library reads at import.
     """
     env = outside() if env is None else env
     folder = str(cwd or Path.cwd())
@@ -102,7 +102,7 @@ def start(
         cwd=folder,
         env=env,
         start_new_session=start_new_session,
-        # a shell's background jobs ignore Ctrl-C, and whoever runs this may be one
+        # a shell's background jobs ignore Ctrl-C, and the tests may run in one
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
 
@@ -118,7 +118,7 @@ def call(
     env: dict[str, str] | None = None,
     afresh: bool = False,
 ) -> subprocess.CompletedProcess[str]:
-    """``python -m module arguments``, to its end."""
+    """Run ``python -m module arguments`` and wait until it ends."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
         code = start(
             module, *arguments, log=out, errors=errors, cwd=cwd, env=env, afresh=afresh
@@ -132,9 +132,12 @@ def call(
 
 @cache
 def _server() -> tuple[socket.socket, dict[str, str], subprocess.Popen[bytes] | None]:
-    """Connected to, its environment, and itself in the one worker of pytest that starts it."""
+    """Socket connected to the fork server, its environment, and the server if started here.
+
+    Of all workers of pytest, only one starts the server.
+    """
     environment = {k: v for k, v in outside().items() if k != "PYTHONPATH"}
-    # no file: an address of Linux's own
+    # an abstract address of Linux, which needs no file
     address = "\0encbench-" + os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
     here = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     server = None
@@ -165,10 +168,10 @@ def _ask(request: object, files: Iterable[int] = ()) -> int:
 
 
 def outliving(processes: Iterable[psutil.Process], seconds: float = 120) -> list[psutil.Process]:
-    """Those that still run after so long; they are killed.
+    """Return the processes that still run after this many seconds, and kill them.
 
-    A dead one that its parent has not asked about yet counts as ended: an orphan's new parent,
-    the first process of a machine or container, may take its time, or never ask.
+    A zombie counts as ended: an orphan's new parent, the first process of a machine or container,
+    may reap it late or never.
     """
     left = list(processes)
     deadline = time.monotonic() + seconds

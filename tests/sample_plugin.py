@@ -1,4 +1,4 @@
-"""A small plug-in of the tests' own: a 1D function to learn, and an encoding or two."""
+"""A small plug-in for tests: a 1D function to learn and three encodings, two of which fail."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Scaled(Encoding):
 
 
 class NotANumber(Encoding):
-    """Gives NaN after a while: its forward breaks."""
+    """Raises in its forward pass."""
 
     def __init__(self, in_dim: int) -> None:
         super().__init__(in_dim, in_dim)
@@ -82,7 +82,7 @@ class NotANumber(Encoding):
 
 
 class Hungry(Encoding):
-    """Asks for more memory than there is."""
+    """Allocates more memory than there is."""
 
     def __init__(self, in_dim: int) -> None:
         super().__init__(in_dim, in_dim)
@@ -93,7 +93,7 @@ class Hungry(Encoding):
 
 
 def module(**hooks: Any) -> SimpleNamespace:
-    """A plug-in module whose hooks return what is given."""
+    """A plug-in module whose hooks return the given values, or raise them if exceptions."""
     functions = {}
     for name, value in hooks.items():
 
@@ -108,7 +108,7 @@ def module(**hooks: Any) -> SimpleNamespace:
 
 
 def registry_of(**modules: Any) -> Registry:
-    """A registry of plug-ins that need not be installed, and encbench's optimizers and networks."""
+    """A registry of these modules, not installed, and encbench's optimizers and networks."""
     host = PluginHost()
     kept = {"optimizer", "network"}
     host.plugins += [each for each in default_host().plugins if kept & each.offers.keys()]
