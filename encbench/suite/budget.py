@@ -1,12 +1,12 @@
 """Encodings sized to a number of parameters, so that they are compared at equal cost.
 
 The network is fixed, and the encoding's ``size_parameters`` are chosen so that the parameters of
-both together come within ``TOLERANCE`` of the budget. Where they cannot, as those of an encoding
-without a table, the network's width is chosen instead. Models are built on torch's device "meta",
-which allocates nothing.
+both together come within ``TOLERANCE`` of the budget. If that is impossible, as for an encoding
+without a table, the network's width is changed. Models are built on torch's device "meta", which
+allocates nothing.
 
-On that device torch computes what has a Python number in it, such as ``2 * x``, by references in
-Python, and imports torch._dynamo for the first of them: two seconds. Constructors of built-in
+On that device torch computes expressions with Python numbers, such as ``2 * x``, in Python, and
+imports torch._dynamo for the first one, which takes two seconds. Constructors of built-in
 encodings change new tensors in place instead.
 """
 
@@ -31,12 +31,12 @@ from encbench.suite.config import CellConfig, NetworkConfig, PluginRef, sorted_j
 from encbench.suite.networks import build_network, built_encoding
 
 TOLERANCE = 0.05
-"""Largest difference from the budget, as a share of it."""
+"""Maximum difference from the budget, as a share of it."""
 LARGEST = 1 << 24
-"""Of a size that is tried."""
+"""Upper limit of the sizes that are tried."""
 LEAST_WIDTH = 8
-"""Of a network that is made smaller to come near a budget: below it hardly anything is learned."""
-MOST_SIZINGS = 4096
+"""Minimum width of a network that is narrowed to meet a budget; narrower ones hardly learn."""
+MOST_SIZINGS = 4096  # in the cache
 _sizings: dict[Any, Sizing] = {}
 
 
@@ -46,11 +46,11 @@ class Sizing:
 
     count: int
     parameters: dict[str, Any]
-    """All of the encoding's."""
+    """All parameters of the encoding."""
     width: int | None
-    """None where the network has none."""
+    """Width of the network; None if it has none."""
     chosen: dict[str, Any] = field(default_factory=dict)
-    """Parameters of the encoding that were chosen, or the network's width."""
+    """The sizes that were chosen: parameters of the encoding, or the network's width."""
 
     def __str__(self) -> str:
         sizes = ", ".join(f"{name}={value}" for name, value in self.chosen.items())
@@ -58,7 +58,7 @@ class Sizing:
 
 
 def dimensions(task: type[Task], parameters: Mapping[str, Any], label: str) -> tuple[int, int]:
-    """Coordinates of a point and channels of the output, from the data where the class has none.
+    """Number of coordinates and of output channels, from the data if the class has none.
 
     Raises:
         SuiteError: the data cannot be read.
@@ -84,19 +84,18 @@ def sized(
     budget: int,
     registry: Registry | None = None,
 ) -> Sizing:
-    """The sizes whose number of parameters is nearest to the budget; worked out once for encodings
-    that differ in their label alone.
+    """Choose sizes whose number of parameters is near the budget; cached, whatever the label.
 
     Args:
         encoding: its class.
-        reference: the encoding as it was asked for; parameters that do not decide its size stay.
+        reference: the encoding as requested; only its ``size_parameters`` may change.
         network: complete; only its width may change.
         ends: dimensions of the task's points and of its values.
-        budget: number of parameters, of the encoding and the network together.
-        registry: where the network is found; default: this environment.
+        budget: number of parameters of the encoding and the network together.
+        registry: where the network is looked up; default: this environment.
 
     Raises:
-        SuiteError: no size comes near enough; says which comes nearest.
+        SuiteError: no size comes near enough; the message names the nearest.
     """
     terms = encoding, sorted_json(reference.parameters), network, ends, budget
     if terms not in _sizings:
@@ -120,7 +119,7 @@ def _search_sizes(
         return Sizing(count, parameters, width, chosen)
 
     def by(name: str, start: Sizing, target: int = budget) -> list[Sizing]:
-        """The nearest below the target and above it, by one parameter of the encoding."""
+        """Change one parameter of the encoding: the sizings just below and above the target."""
         current = start.parameters.get(name)
         if current is None:
             current = _built_value(encoding, start.parameters, ends[0], name)
@@ -155,25 +154,25 @@ def _search_sizes(
         ) from error
     main, *others = encoding.size_parameters or ("",)
     found = by(main, given) if main else []
-    best = min(found, key=_far(budget), default=given)
-    if not _near(best, budget):
-        # a size with coarse steps, such as a power of two, beside a finer one
+    best = min(found, key=_distance_to(budget), default=given)
+    if not _within_tolerance(best, budget):
+        # combine a size with coarse steps, such as a power of two, with a finer one
         finer = [one for name in others for coarse in found or [given] for one in by(name, coarse)]
-        near = [one for one in finer if _near(one, budget)]
+        near = [one for one in finer if _within_tolerance(one, budget)]
         if near:
             best = min(near, key=lambda one: _change(one, given))
-            # a hash table larger than the vertices makes no difference
+            # the smallest with this count: a hash table larger than the grid changes nothing
             best = by(main, best, best.count)[-1]
         found += finer
-    if not _near(best, budget):
-        # steps too coarse: a little less or more of the network; out of reach: all by the network
+    if not _within_tolerance(best, budget):
+        # if the steps are too coarse, adjust the width; if out of reach, first try the width alone
         between = len({one.count < budget for one in found}) == 2
-        nearest = sorted(found, key=_far(budget))
+        nearest = sorted(found, key=_distance_to(budget))
         for start in nearest if between else [given, *nearest]:
-            best = min([best, *by_width(start)], key=_far(budget))
-            if _near(best, budget):
+            best = min([best, *by_width(start)], key=_distance_to(budget))
+            if _within_tolerance(best, budget):
                 break
-    if not _near(best, budget):
+    if not _within_tolerance(best, budget):
         raise SuiteError(
             f"encoding {reference.label!r} cannot have {budget:,} parameters with its network: "
             f"nearest is {best}; change the budget, the network or the encoding"
@@ -181,16 +180,16 @@ def _search_sizes(
     return best
 
 
-def _far(budget: int) -> Callable[[Sizing], int]:
+def _distance_to(budget: int) -> Callable[[Sizing], int]:
     return lambda found: abs(found.count - budget)
 
 
-def _near(found: Sizing, budget: int) -> bool:
+def _within_tolerance(found: Sizing, budget: int) -> bool:
     return abs(found.count - budget) <= TOLERANCE * budget
 
 
 def _change(found: Sizing, given: Sizing) -> float:
-    """How far sizes are from those given, in logarithms; infinite where none was given."""
+    """Sum of |log(size / given size)|; infinite if a size was not given."""
     pairs = [(_largest(v), _largest(given.parameters[name])) for name, v in found.chosen.items()]
     return sum(abs(math.log(new / old)) if old else math.inf for new, old in pairs)
 
@@ -200,14 +199,14 @@ def _largest(size: Any) -> int:
 
 
 def _around(at: Callable[[int], Sizing], budget: int) -> list[Sizing]:
-    """Of sizes whose count grows, the last below the budget and the first that is not."""
+    """The last sizing below the budget and the first not below, for counts that grow with size."""
     below, above, smallest = None, None, LARGEST
     low, high, size = 0, LARGEST, 1
     while high - low > 1:
         try:
             found = at(size)
         except (EncbenchError, ArithmeticError, MemoryError, RuntimeError, ValueError):
-            # too small for the encoding until one was not, then too large
+            # a failing size is too small until one has worked, and too large afterwards
             too_large = size > smallest
         else:
             smallest = min(size, smallest)
@@ -219,14 +218,14 @@ def _around(at: Callable[[int], Sizing], budget: int) -> list[Sizing]:
 
 
 def _scaled(values: list[int], largest: int) -> list[int]:
-    """Sizes in these proportions, the largest as given."""
+    """Scale sizes proportionally, so that the maximum is ``largest``."""
     return [max(1, round(value * largest / max(values))) for value in values]
 
 
 def _built_value(
     encoding: type[Encoding], parameters: Mapping[str, Any], in_dim: int, name: str
 ) -> Any:
-    """What an encoding takes for a parameter that is None, where it keeps that under its name."""
+    """The list that an encoding stores under a parameter's name if the parameter is None."""
     with without_memory():
         value = getattr(encoding(in_dim, **parameters), name, None)
     whole = isinstance(value, list) and all(isinstance(item, int) for item in value)
@@ -234,8 +233,8 @@ def _built_value(
 
 
 class _NoNormalValues(TorchFunctionMode):
-    """Sets no normal values, for which torch has a reference in Python alone, whose first use takes
-    half a second."""
+    """Skips setting normal values: torch does it in Python on "meta", and the first use takes half
+    a second."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
@@ -250,7 +249,7 @@ class _NoNormalValues(TorchFunctionMode):
 
 @contextmanager
 def without_memory() -> Iterator[None]:
-    """Inside, what is built has shapes and no values."""
+    """Create tensors with shapes but without values inside the context."""
     with torch.device("meta"), _NoNormalValues():
         yield
 
@@ -262,7 +261,7 @@ def parameter_count(
     ends: tuple[int, int],
     registry: Registry | None = None,
 ) -> int:
-    """Trained parameters of a network, which is not allocated; ``ends`` are in_dim and out_dim."""
+    """Number of trained parameters, without allocating them; ``ends`` are in_dim and out_dim."""
     with without_memory():
         model = build_network(
             network, built_encoding(encoding, ends[0], parameters), ends[1], registry
@@ -273,13 +272,13 @@ def parameter_count(
 def parameters_of_cell(
     cell: CellConfig, registry: Registry, known: dict[str, tuple[int, int]] | None = None
 ) -> int:
-    """Trained parameters of a cell's network.
+    """Number of trained parameters of a cell's network, the encoding's included.
 
     Args:
-        known: dimensions of the tasks of earlier cells, by label; this one's are added.
+        known: dimensions of the tasks of earlier cells, by label; this task's are added.
 
     Raises:
-        EncbenchError: the task's data cannot be read, or the encoding or the network not be built.
+        EncbenchError: the task's data cannot be read, or encoding or network cannot be built.
     """
     encoding, task = cell.encoding, cell.task
     known = {} if known is None else known

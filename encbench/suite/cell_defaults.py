@@ -1,4 +1,4 @@
-"""A cell's network and training: by its task, over that the suite, over that its entries."""
+"""Network and training settings of a cell: its task's, unless the suite or its entries set them."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def network_settings(
     entries: tuple[SuiteEntry, ...],
     registry: Registry,
 ) -> tuple[NetworkConfig, list[str]]:
-    """The network's settings complete, and a line for each that has no effect.
+    """The complete network settings, and a message for each setting that has no effect.
 
-    ``expected`` is the encoding's activation, None for any.
+    ``expected`` is the activation that the encoding expects, or None.
     """
     defaults = task.network
     values: dict[str, Any] = {
@@ -53,7 +53,7 @@ def network_settings(
     activation = activation_of(asked, registry)
     if network.parameterization == "ntk":
         activation.ntk_gains()
-    # one spelling of it: "sine" and "sine:omega=30" are the same cell
+    # normalized: "sine" and "sine:omega=30" are the same cell
     return network.model_copy(update={"activation": str(activation)}), ignored
 
 
@@ -64,9 +64,9 @@ def training_settings(
     entries: tuple[SuiteEntry, ...],
     registry: Registry,
 ) -> TrainingConfig:
-    """The task's own settings, over them the suite's, over them the entries'.
+    """The task's settings, overridden by the suite's, overridden by the entries'.
 
-    ``model_fields_set`` of the result names only what the suite or an entry sets.
+    ``model_fields_set`` of the result holds only what the suite or an entry sets.
     """
     values: dict[str, Any] = {}
     asked = base.model_dump(exclude_unset=True, exclude_none=True)
@@ -89,14 +89,14 @@ def training_settings(
 
 
 def check_automatic_rate(optimizer: Optimizer, text: str, loss: LossName | None, name: str) -> None:
-    """Refuse lr "auto" where nothing says what that would be.
+    """Refuse lr "auto" if no learning rate is known for it.
 
     Args:
-        loss: the task's; None is one of its own.
-        text, name: what the optimizer and the task were asked for as.
+        loss: name of the task's loss; None if the task has a loss of its own.
+        text, name: the optimizer and the task as requested.
 
     Raises:
-        SuiteError: the optimizer has no usual rate, and none follows from the kernel.
+        SuiteError: the optimizer has no default rate, and none can be derived from the kernel.
     """
     if optimizer.default_lr is not None:
         return

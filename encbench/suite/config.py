@@ -1,6 +1,6 @@
-"""What one cell is made of: the settings that decide its result, and nothing else.
+"""The configuration of one cell: the settings that determine its result, and nothing else.
 
-Plain data, free of torch, so that a suite can be checked before anything heavy is loaded.
+Plain data without torch, so that a suite can be checked before heavy imports.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
     later: ClassVar[Mapping[str, Any]] = {}
-    """Settings that there were not at first, each with the value at which it is left out of what
-    is written, so that keys of configurations without it stay what they were."""
+    """Settings that were added later, with their defaults; a default is not written, so that the
+    keys of earlier configurations stay the same."""
 
     @model_serializer(mode="wrap")
     def _serialized(
@@ -39,7 +39,7 @@ class Settings(BaseModel):
     ) -> dict[str, Any]:
         written: dict[str, Any] = handler(self)
         if info.exclude_unset:
-            # set outright, a default takes precedence over a task's own
+            # a default that was set explicitly takes precedence over the task's setting
             return written
         return {k: v for k, v in written.items() if (k, v) not in self.later.items()}
 
@@ -52,12 +52,12 @@ PLUGGED = {
     "training.optimizer": "optimizer",
     "training.schedule": "schedule",
 }
-"""Settings that name a plug-in with its parameters, and its kind."""
+"""Settings that name a plug-in with its parameters, and the kind of plug-in."""
 
 
 class NetworkConfig(Settings):
-    """The network. Width and depth default to the task's own (the paper's), and are None where
-    planning finds that the network has no such size."""
+    """Settings of the network. Width and depth default to the task's (the paper's); planning sets
+    them to None if the network has no such size."""
 
     kind: str = "mlp"
     """A name with parameters, "resmlp:skip=2", or "mlp", the coordinate MLP."""
@@ -67,13 +67,13 @@ class NetworkConfig(Settings):
     beta: Annotated[float, Field(ge=0, description="bias factor of the NTK parameterization")] = 0.1
     first_layer_scale: Literal["fan_in", "width"] = "fan_in"
     activation: str = "auto"
-    """A name with parameters, as ``encbench.network.activations`` reads it, or "auto", what the
-    encoding expects."""
+    """A name with parameters, as ``encbench.network.activations`` reads it, or "auto" for the one
+    that the encoding expects."""
     later = {"kind": "mlp", "activation": "auto"}
 
     @property
     def described(self) -> str:
-        """ "hidden layers 2 × 512, ntk parameterization", "network none": what pages say of it."""
+        """Text for pages: "hidden layers 2 × 512, ntk parameterization", or "network none"."""
         parts = [] if self.kind == "mlp" else [f"network {self.kind}"]
         if self.width is not None or self.depth is not None:
             sizes = [self.depth or "?", self.width or "?"]
@@ -83,7 +83,7 @@ class NetworkConfig(Settings):
 
 
 class TrainingConfig(Settings):
-    """How the network learns."""
+    """Settings of training."""
 
     optimizer: str = "sgd"
     """A name with parameters, such as "adam:beta2=0.99"; "schedule" likewise."""
@@ -91,16 +91,16 @@ class TrainingConfig(Settings):
     lr: Annotated[float, Field(gt=0)] | Literal["auto"] = "auto"
     lr_factor: Annotated[float, Field(gt=0, description='lr = lr_factor · lr_crit at "auto"')] = 1.5
     encoding_lr_factor: Annotated[
-        float, Field(gt=0, description="rate of the encoding's parameters, in rates of the network")
+        float, Field(gt=0, description="learning rate of the encoding / that of the network")
     ] = 1.0
     batch_size: Annotated[int, Field(ge=1)] | Literal["all"] = 256
-    """Points of a step; "all": those of an epoch."""
+    """Number of points per step; "all": those of an epoch."""
     epochs: Annotated[int, Field(ge=1)] | None = None
     steps: Annotated[int, Field(ge=1)] | None = None
     evaluations: Annotated[int, Field(ge=1, description="points on the quality curve")] = 32
     matmul_precision: Literal["highest", "high", "medium"] = "highest"
-    """Of float32 matrix products in training, by torch's names: "high" allows TF32, "medium"
-    bfloat16 as well, on devices that have them."""
+    """Precision of float32 matrix products in training, by torch's names: "high" allows TF32 and
+    "medium" also bfloat16, on devices that support them."""
     later = {"schedule": "constant", "encoding_lr_factor": 1.0, "matmul_precision": "highest"}
 
     @model_validator(mode="after")
@@ -111,22 +111,22 @@ class TrainingConfig(Settings):
 
 
 class NtkConfig(Settings):
-    """The NTK spectra taken during training."""
+    """Settings of the NTK spectra computed during training."""
 
     points: Annotated[int, Field(ge=0)] | Literal["all"] = 1024
-    """0 takes no spectra; "all" takes as many points as an epoch has."""
+    """Number of points; 0 computes no spectra, "all" uses as many points as an epoch has."""
     outputs: Literal["trace", "full"] = "trace"
     split: Literal["none", "level", "feature"] = "none"
-    """Whether each level of the encoding, or each feature, is told apart in the kernel."""
+    """Whether to split the encoding's kernel by level or by feature."""
     later = {"split": "none"}
 
 
 MOST_PARAMETERS = 1 << 30
-"""Of a budget: 4 GiB of weights, and as much again for gradients and each of Adam's averages."""
+"""Maximum budget: 4 GiB of weights, and as much for gradients and for each of Adam's averages."""
 
 
 class BudgetConfig(Settings):
-    """What is held equal between encodings, by choosing their sizes."""
+    """Quantities that are kept equal between encodings by choosing their sizes."""
 
     parameters: (
         Annotated[int, Field(ge=1, le=MOST_PARAMETERS, description="of encoding and network")]
@@ -136,7 +136,7 @@ class BudgetConfig(Settings):
     @field_validator("parameters", mode="before")
     @classmethod
     def _thousands(cls, value: Any) -> Any:
-        """ "300k", "1.5M" and 3e5 as whole numbers."""
+        """Convert "300k", "1.5M" and 3e5 to whole numbers."""
         if isinstance(value, float) and value.is_integer():
             return int(value)
         found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([kM])", str(value))
@@ -153,23 +153,23 @@ class PluginRef(Settings):
     name: str
     distribution: str
     version: str
-    """Of the distribution. Not part of the cell's key, nor of its random streams."""
+    """Version of the distribution; part of neither the cell's key nor its random streams."""
     parameters: dict[str, Any] = {}
     label: str | None = None
 
     @property
     def shown(self) -> str:
-        """Its label, or its name."""
+        """The label, or the name if there is none."""
         return self.label or self.name
 
     @property
     def qualified(self) -> str:
-        """ "distribution:name", by which the registry finds it."""
+        """ "distribution:name", the name under which the registry finds it."""
         return f"{self.distribution}:{self.name}"
 
 
 class CellConfig(Settings):
-    """One cell of the cross product, complete: the same configuration gives the same result."""
+    """The complete configuration of one cell; equal configurations give equal results."""
 
     encoding: PluginRef
     task: PluginRef
@@ -178,40 +178,40 @@ class CellConfig(Settings):
     ntk: NtkConfig
     seed: int = 0
     data_hash: str | None = None
-    """SHA-256 of the task's data; None where it could not be read."""
+    """SHA-256 of the task's data; None if it could not be read."""
     weights_version: str | None = None
-    """Version of the encoding's plug-in that the seed of the weights depends on. None in every
-    cell that is planned; in records up to schema version 2 that seed did depend on the version,
-    and running such a record again needs it. Not part of the key."""
+    """Version of the encoding's plug-in that the seed of the weights depends on; None in planned
+    cells. In records up to schema version 2 that seed depended on the version, which is needed to
+    run such a record again. Not part of the key."""
     other_versions: dict[str, str] = {}
-    """Versions by distribution of other people's network, activation, optimizer and schedule. Not
-    part of the key."""
+    """Versions, by distribution, of network, activation, optimizer and schedule if they are not
+    built in. Not part of the key."""
     later = {"other_versions": {}}
 
     def shortened(self, steps: int) -> CellConfig:
-        """The cell with so many optimizer steps: another cell, of another key."""
+        """A copy of the cell with this number of optimizer steps, and thus another key."""
         training = self.training.model_copy(update={"steps": steps, "epochs": None})
         return self.model_copy(update={"training": training})
 
     @property
     def label(self) -> str:
-        """ "image:image=cat × ffe seed 1": what a person calls this cell."""
+        """The cell's name for readers, such as "image:image=cat × ffe seed 1"."""
         return self.described("")
 
     def described(self, settings: str) -> str:
-        """The label, with some settings named behind the encoding."""
+        """The label, with a text on settings inserted after the encoding."""
         return f"{self.task.shown} × {self.encoding.shown}{settings} seed {self.seed}"
 
     @property
     def versions(self) -> tuple[str, ...]:
-        """Of the plug-ins of the encoding and of the task, and of others: "theirs 1.0"."""
+        """Versions of the encoding's and the task's plug-in, then of others, as "theirs 1.0"."""
         others = (f"{name} {version}" for name, version in sorted(self.other_versions.items()))
         return self.encoding.version, self.task.version, *others
 
 
 def changed_versions(versions: tuple[str, ...], cell: CellConfig) -> set[str]:
-    """Plug-ins that a cell has in other versions than ``versions``, those of another configuration
-    of it, in words."""
+    """Plug-ins of a cell whose version differs from ``versions``, the ``CellConfig.versions`` of
+    the cell before, as "theirs 1.0 instead of 2.0"."""
     known = dict(other.split(" ", 1) for other in versions[2:])
     refs = zip((cell.encoding, cell.task), versions[:2], strict=True)
     pairs = [(ref.distribution, version, ref.version) for ref, version in refs]
@@ -226,17 +226,17 @@ _KEY_TEXT = "{" + ",".join(f'"{name}":%s' for name in _KEYED) + "}"
 
 
 def cell_key(cell: CellConfig) -> str:
-    """Hash of what was asked for: the whole cell, but labels and versions of plug-ins."""
+    """Hash of the whole configuration except labels and versions of plug-ins."""
     text = _KEY_TEXT % tuple(map(_canonical, _parts(cell)))
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
-# Few settings are shared by thousands of cells.
+# Thousands of cells share a few settings.
 @lru_cache(maxsize=1024)
 def settings_of(
     network: NetworkConfig, training: TrainingConfig, ntk: NtkConfig
 ) -> Mapping[str, Any]:
-    """Settings in effect, as "training.lr"; without those that are left open."""
+    """Settings in effect, by names such as "training.lr"; those that are None are left out."""
     sections = {"network": network, "training": training, "ntk": ntk}
     settings = dotted({name: dict(section) for name, section in sections.items()})
     if training.lr != "auto":
@@ -245,7 +245,7 @@ def settings_of(
 
 
 def dotted(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Values of several tables as "table.key"; without those that are None."""
+    """Values of several tables by "table.key"; those that are None are left out."""
     return {
         f"{name}.{key}": value
         for name, table in tables.items()
@@ -262,12 +262,12 @@ def differing(settings: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def sorted_json(value: Any) -> str:
-    """Text that is equal for equal plain data, whatever the order of its keys."""
+    """JSON text that is equal for equal data, whatever the order of keys."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
 
 
 _texts: dict[int, tuple[Settings | str | int | None, str]] = {}
-"""By id, parts of cells and their text: thousands of cells of a suite share theirs."""
+"""Cache of the JSON text of parts of cells, by id; thousands of cells share the same parts."""
 
 
 def _canonical(part: Settings | str | int | None) -> str:

@@ -1,4 +1,4 @@
-"""Whether a network has the derivatives that a task's loss takes."""
+"""Check that a network has the derivatives that a task's loss uses."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from encbench.suite.seeding import seeded
 
 INTERVALS, HALVINGS = 64, 26
 SHARE = 1e-5
-"""Of the largest value, that a jump is larger than; the change of a smooth function over an
-interval of 2^-32 is not."""
+"""Minimum size of a jump, relative to the largest value; a smooth function changes less over an
+interval of 2^-32."""
 ORDER = ("", "first", "second")
 _lacking: dict[Any, int | None] = {}
 
@@ -34,12 +34,12 @@ def check_derivatives(
     network: NetworkConfig,
     registry: Registry,
 ) -> None:
-    """Refuse an encoding or an activation that lacks a derivative that the task's loss takes.
+    """Refuse an encoding or an activation without a derivative that the task's loss uses.
 
     Args:
-        task, reference: the task's class, and what it was asked for as.
-        wanted: how many derivatives.
-        text, encoding: likewise of the encoding.
+        task, reference: the task's class, and the task as requested.
+        wanted: number of derivatives that the loss uses.
+        text, encoding: the encoding as written in the suite, and as requested.
 
     Raises:
         SuiteError: the encoding or the activation lacks one.
@@ -58,7 +58,7 @@ def check_derivatives(
     except (ParameterError, PluginError):
         raise
     except Exception:
-        return  # of data, or of a call in float64: the cell meets what there is to record of it
+        return  # an error of the data, or of a call in float64: the cell will record it
     times = "once" if wanted == 1 else "twice"
     needs = f"task {str(reference.label)!r} differentiates the network {times} in x"
     if (lacks := _lacking[key]) is not None:
@@ -67,7 +67,7 @@ def check_derivatives(
             "such as ffe, or a grid with interpolation=smoothstep"
         )
     if "activation" not in taken_by(network_class(network.kind, registry)[0]):
-        return  # its own layers are smooth, or the cell records that they are not
+        return  # the network has its own layers: if they are not smooth, the cell will record it
     chosen = cls.activation if network.activation == "auto" else network.activation
     activation = activation_of(chosen or "relu", registry)
     with seeded(0):
@@ -84,17 +84,17 @@ def _built(offer: Offer, in_dim: int, reference: PluginRef) -> Encoding:
         encoding: Encoding = offer.call(lambda cls: cls(in_dim, **reference.parameters)).double()
         with torch.no_grad():
             for parameter in encoding.parameters():
-                if not parameter.any():  # a table may begin as zeros
+                if not parameter.any():  # a table may be initialized with zeros
                     parameter.copy_(torch.randn_like(parameter))
     return encoding.requires_grad_(False)
 
 
 def first_lacking(function: Callable[[Tensor], Tensor], dim: int, wanted: int) -> int | None:
-    """The lowest order of derivative in x, up to ``wanted``, that a function (N, dim) -> (N, F)
-    lacks on [0, 1]^dim, its values real or complex; None if it has them all.
+    """The lowest order of derivative in x, up to ``wanted``, that a real or complex function
+    (N, dim) -> (N, F) lacks on [0, 1]^dim; None if it lacks none.
 
-    A derivative is lacking where the one before it jumps: what is zero or smooth in between, as
-    the second derivative of a linear interpolation, then tells nothing of the function.
+    A derivative is lacking if the one before it jumps: autograd's values between jumps, such as
+    the zero second derivative of a linear interpolation, say nothing about the function.
     """
     generator = torch.Generator().manual_seed(0)
     base = torch.rand(1, dim, generator=generator, dtype=torch.float64)
@@ -124,8 +124,8 @@ def first_lacking(function: Callable[[Tensor], Tensor], dim: int, wanted: int) -
 
 
 def _jumps(function: Callable[[Tensor], Tensor]) -> bool:
-    """Whether a function (n,) -> (n,) on [0, 1] jumps: halves intervals towards the greater change,
-    which vanishes where the function is continuous."""
+    """Whether a function (n,) -> (n,) on [0, 1] jumps: repeatedly takes the half interval with the
+    larger change, which vanishes if the function is continuous."""
     edges = torch.linspace(0.001, 0.999, INTERVALS + 1, dtype=torch.float64)
     low, high = edges[:-1], edges[1:]
     at_low, at_high = function(low).detach(), function(high).detach()

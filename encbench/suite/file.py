@@ -40,11 +40,11 @@ from encbench.suite.sweep import SWEEP, each_choice, sweeps_of
 DEFAULT_SUITE = "quick"
 MOST_BYTES = 1 << 24
 LENGTHS = frozenset({"epochs", "steps"})
-"""The two ways to say how long training is; giving one takes the other back."""
+"""The two settings of the length of training; setting one unsets the other."""
 
 
 def entries(value: Any) -> Any:
-    """Entries written as text, read; anything else is left to validation."""
+    """Parse entries written as text; anything else is left to validation."""
     if not isinstance(value, list):
         return value
     return [_entry(item) if isinstance(item, str) else item for item in value]
@@ -57,7 +57,7 @@ def _entry(text: str) -> dict[str, Any]:
 
 
 class SuiteEntry(Settings):
-    """One encoding or task of a suite, with settings of its own where it needs them.
+    """One encoding or task of a suite, optionally with settings of its own.
 
     In a suite file it is either text, ``"ffe:levels=8"`` or ``"ffe:levels=8 as FFE"``, or a table.
     A parameter or a setting can be a sweep, see ``encbench.suite.sweep``.
@@ -71,7 +71,7 @@ class SuiteEntry(Settings):
     training: dict[str, Any] = {}
     """Overrides of the suite's training settings, for this entry alone."""
     encodings: Annotated[list[SuiteEntry], Field(min_length=1)] | None = None
-    """Of a task: these instead of the suite's. A solid wants other grids than a photograph."""
+    """A task's encodings, if not the suite's: a solid needs other grids than a photograph."""
 
     @field_validator("label")
     @classmethod
@@ -96,7 +96,7 @@ class SuiteEntry(Settings):
         return cls(**_entry(text))
 
     def each(self) -> Iterator[SuiteEntry]:
-        """The entry with each combination of the values of its sweeps."""
+        """Yield the entry with each combination of the values of its sweeps."""
         tables = {name: getattr(self, name) for name in ("parameters", "network", "training")}
         for values in itertools.product(*map(each_choice, tables.values())):
             yield self.model_copy(update=dict(zip(tables, values, strict=True)))
@@ -107,7 +107,7 @@ class SuiteEntry(Settings):
 
 
 class Suite(Settings):
-    """What to run. See docs/suites.md for the file format.
+    """The encodings, tasks, seeds and settings to run. See docs/suites.md for the file format.
 
     A setting of one of the ``SECTIONS`` can be a sweep, see ``encbench.suite.sweep``.
     """
@@ -122,7 +122,7 @@ class Suite(Settings):
     ntk: NtkConfig = NtkConfig()
     budget: BudgetConfig = BudgetConfig()
     _sweeps: dict[str, dict[str, list[Any]]] = PrivateAttr(default_factory=dict)
-    """By section the settings that are swept, of which the section itself has the first value."""
+    """Swept settings by section; the section itself holds the first value of each."""
 
     def settings(self) -> list[tuple[NetworkConfig, TrainingConfig, NtkConfig, BudgetConfig]]:
         """Each combination of the values of the suite's own sweeps."""
@@ -168,10 +168,10 @@ class Suite(Settings):
         return written
 
     def as_asked(self) -> dict[str, Any]:
-        """The suite's name and what was set, as JSON can write it; what is unset stays unset.
+        """The suite's name and the settings that were set, in types of JSON.
 
-        Planning it again gives the same cells. With defaults filled in it would not: the suite's
-        settings take precedence over the task's own.
+        Planning it again gives the same cells. With defaults filled in it would not, because the
+        suite's settings take precedence over the task's.
         """
         return {"name": self.name, **self.model_dump(mode="json", exclude_unset=True)}
 
@@ -179,7 +179,7 @@ class Suite(Settings):
     @classmethod
     def _names_a_folder(cls, value: str) -> str:
         if not value or not value.isprintable() or Path(value).name != value or value == "..":
-            raise ValueError("a suite's name is that of its results folder: one line without /")
+            raise ValueError("must be one line without /, since the results folder gets this name")
         return value
 
     @field_validator("encodings", "tasks", mode="before")
@@ -201,14 +201,14 @@ def _written(sweeps: Mapping[str, list[Any]]) -> dict[str, Any]:
 
 
 def load_suite(source: str, registry: Registry | None = None) -> Suite:
-    """A suite from a TOML file, or a packaged one by its name.
+    """Load a suite from a TOML file, or a packaged one by its name.
 
     Args:
         source: the file or the name.
         registry: plug-ins that may offer it; default: those of this environment.
 
     Raises:
-        SuiteError: no such file or name, not TOML, or a key or value that does not fit.
+        SuiteError: there is no such file or name, it is not TOML, or a key or value is invalid.
     """
     registry = registry or default_registry()
     offers = registry.offers("suite")
@@ -218,7 +218,7 @@ def load_suite(source: str, registry: Registry | None = None) -> Suite:
     try:
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
-        # Windows' editors begin with a byte order mark
+        # editors on Windows write a byte order mark
         text = content.decode("utf-8-sig")
     except OSError as error:
         raise SuiteError(
@@ -236,7 +236,7 @@ def load_suite(source: str, registry: Registry | None = None) -> Suite:
         raise SuiteError(f"{path} has more than {MOST_BYTES >> 20} MiB; a suite is a short text")
     try:
         data = tomllib.loads(text)
-    # a whole number of more than 4300 digits is no TOMLDecodeError
+    # an integer of more than 4300 digits raises another ValueError than TOMLDecodeError
     except ValueError as error:
         raise SuiteError(f"{path} is not TOML: {error}") from None
     except RecursionError:
@@ -260,22 +260,22 @@ def override(
     seeds: list[int] | None = None,
     parameters: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Suite:
-    """A suite with what the command line says in its place.
+    """A suite with the changes of the command line.
 
-    The default suite's own name and description do not hold for other encodings and tasks.
+    The default suite with other encodings or tasks is named "custom".
 
     Args:
-        source: what to change, or as ``load_suite`` takes it; None: ``DEFAULT_SUITE``.
-        changes: by section, settings.
+        source: the suite to change, or its source for ``load_suite``; None: ``DEFAULT_SUITE``.
+        changes: settings by section.
         registry: plug-ins that may offer the suite; default: those of this environment.
-        encodings: instead of the suite's own; each as in a suite file.
-        tasks: instead of the suite's own; each as in a suite file.
-        seeds: instead of the suite's own.
+        encodings: replace the suite's; each as in a suite file.
+        tasks: replace the suite's; each as in a suite file.
+        seeds: replace the suite's.
         parameters: by name of an encoding or task, parameters of each entry of that name; by name
             of a network, activation, optimizer or schedule, those of each setting that names it.
 
     Raises:
-        UsageError: there is no such suite, or a value does not fit; says which.
+        UsageError: there is no such suite, or a value is invalid; the message says which.
     """
     suite = (
         source
@@ -289,7 +289,7 @@ def override(
     for section, values in changes.items():
         if not values:
             continue
-        # what the command line says holds for all; epochs and steps replace each other
+        # the command line also overrides entries; epochs and steps replace each other
         replaced = values.keys() | (LENGTHS if LENGTHS & values.keys() else set())
         for entry in (*data["encodings"], *data["tasks"], *inner):
             for key in replaced & entry.get(section, {}).keys():
@@ -297,7 +297,7 @@ def override(
         current = data.get(section, {})
         data[section] = {k: v for k, v in current.items() if k not in replaced} | dict(values)
     if encodings:
-        # asked for outright, they are for every task
+        # given explicitly, they apply to every task
         for entry in data["tasks"]:
             entry.pop("encodings", None)
         data["encodings"] = entries(encodings)
@@ -314,13 +314,13 @@ def override(
     # a setting that equals its default counts: it takes precedence over the task's own
     if changed.as_asked() == suite.as_asked():
         return suite
-    # the description was of the suite without the changes
+    # the description is that of the suite without the changes
     return changed.model_copy(update={"description": ""})
 
 
 def _set_parameters(data: dict[str, Any], name: str, values: Mapping[str, Any]) -> None:
-    """Give every entry of a name these parameters, or every setting that names it; entries that
-    become equal are one."""
+    """Set these parameters in every entry with this name, or in every setting that names it, and
+    merge entries that become equal."""
     lists = [(data, "encodings"), (data, "tasks")]
     lists += [(entry, "encodings") for entry in data["tasks"] if entry.get("encodings")]
     known = dict.fromkeys(entry["name"] for holder, key in lists for entry in holder[key])
@@ -359,10 +359,9 @@ def _set_parameters(data: dict[str, Any], name: str, values: Mapping[str, Any]) 
 
 
 def explicit_settings(suite: Mapping[str, Any]) -> dict[str, Any]:
-    """A suite that was stored with all defaults filled in, without them.
+    """Remove the defaults from a suite that was stored with all of them filled in.
 
-    Which of them had been set is not known. Those that equal the default are taken as unset,
-    which is what they nearly always were.
+    Which of them had been set is unknown; they are taken as unset, as they nearly always were.
     """
     try:
         valid = Suite.model_validate(suite)
@@ -375,14 +374,14 @@ def suite_toml(suite: Mapping[str, Any]) -> str:
     """The text of a suite file.
 
     Args:
-        suite: as ``Suite.as_asked`` gives it; what is None is left out.
+        suite: as returned by ``Suite.as_asked``; values that are None are left out.
     """
     written = _without_none(suite)
     for kind in ("encodings", "tasks"):
         if kind in written:
             written[kind] = [_brief(entry) for entry in written[kind]]
     text = tomli_w.dumps(written)
-    # an array on one line; within texts a line break is an escape
+    # put each array on one line; in strings line breaks are escaped
     for broken, joined in ((r",\n\s*]", "]"), (r"\[\n\s+", "["), (r",\n +", ", ")):
         text = re.sub(broken, joined, text)
     return text
@@ -395,7 +394,7 @@ def _without_none(value: Any) -> Any:
 
 
 def _brief(entry: Any) -> Any:
-    """An entry without empty tables; only its name where nothing else was set."""
+    """An entry without empty tables; only its name if nothing else was set."""
     if not isinstance(entry, Mapping):
         return entry
     given = {key: value for key, value in entry.items() if value != {}}

@@ -1,4 +1,4 @@
-"""What cells and their settings are called where people read of them."""
+"""Names of cells and their settings for readers."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from encbench.suite.config import PLUGGED, CellConfig, differing, dotted, settin
 
 
 def cell_names(cells: Mapping[str, CellConfig]) -> dict[str, str]:
-    """What to call each of the cells by key: its label, and what tells it from others of that
-    label: "image × ffe · lr_factor=2.0 seed 1"."""
+    """The name of each cell by key: its label, with the settings that distinguish it from others
+    with that label: "image × ffe · lr_factor=2.0 seed 1"."""
     return {key: cells[key].described(settings) for key, settings in told_apart(cells).items()}
 
 
 def told_apart(cells: Mapping[str, CellConfig]) -> dict[str, str]:
-    """What tells each of the cells by key from others of its label: " · lr_factor=2.0", "" if
-    nothing."""
+    """The settings, by key, that distinguish each cell from others with its label, such as
+    " · lr_factor=2.0"; "" if there are none."""
     alike: dict[str, list[str]] = defaultdict(list)
     for key, cell in cells.items():
         alike[cell.label].append(key)
@@ -35,15 +35,15 @@ def told_apart(cells: Mapping[str, CellConfig]) -> dict[str, str]:
 
 
 def settings_text(settings: Mapping[str, Any], keys: Iterable[str]) -> str:
-    """ "activation=sine, lr=0.1": those of the keys that are set, as labels have them."""
+    """The given settings that are set, as shown in labels: "activation=sine, lr=0.1"."""
     # a setting that a cell leaves unset is left out: the other cells set it
     named = [key for key in keys if key in settings]
     return ", ".join(f"{key.split('.', 1)[1]}={shortened(key, settings[key])}" for key in named)
 
 
 def shortened(setting: str, value: Any) -> str:
-    """A setting's value as a label has it: a plug-in without the parameters that have their default
-    values, where it is installed."""
+    """A setting's value as shown in labels: for an installed plug-in, without the parameters that
+    have their default values."""
     kind = PLUGGED.get(setting)
     return _shortest(kind, value) if kind and ":" in str(value) else str(value)
 

@@ -1,4 +1,4 @@
-"""What is wrong with settings, in the words of a suite file."""
+"""Error messages on settings, in the terms of a suite file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from encbench.suite.sweep import SWEEP
 
 
 def describe_error(error: ValidationError, model: type[BaseModel]) -> str:
-    """The first problem of a validation: which key, what was got, what was expected."""
+    """Describe the first problem of a validation: the key, its value, and what was expected."""
     problems = error.errors()
     problem = problems[0]
     where, inside = _locate(model, problem["loc"])
@@ -27,7 +27,7 @@ def describe_error(error: ValidationError, model: type[BaseModel]) -> str:
         return f"unknown key {key}{hint}"
     if problem["type"] == "missing":
         return f"{key} is missing"
-    # a value that fits no branch of a union has one problem for each
+    # a value that fits no member of a union has one problem per member
     reasons = [_expected(p) for p in problems if _locate(model, p["loc"])[0] == where]
     reason = " or ".join(dict.fromkeys(reasons)).replace(" or expected ", " or ")
     if isinstance(problem["input"], str):
@@ -39,7 +39,7 @@ def describe_error(error: ValidationError, model: type[BaseModel]) -> str:
 
 
 def _expected(problem: ErrorDetails) -> str:
-    """What pydantic wants, in the words of a suite file."""
+    """What pydantic expects, in the terms of a suite file."""
     if problem.get("ctx", {}).get("class_name") == "SuiteEntry":
         return 'expected a text such as "ffe:levels=8", or a table with a name'
     return re.sub(r"^it must (be|have) ", "expected ", plain_reason(problem))
@@ -48,9 +48,9 @@ def _expected(problem: ErrorDetails) -> str:
 def _locate(
     model: type[BaseModel], location: tuple[int | str, ...]
 ) -> tuple[list[int | str], type[BaseModel]]:
-    """The part of a location that a person wrote, and the model it is in.
+    """The part of a location that is in the suite file, and the model that contains it.
 
-    pydantic adds the branch of a union behind it.
+    pydantic appends the member of a union to it.
     """
     where: list[int | str] = []
     holder = model

@@ -1,4 +1,4 @@
-"""Networks by the settings of a suite."""
+"""Build encodings and networks from the settings of a suite."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from encbench.plugins.registry import Registry, default_registry, named_failures
 from encbench.suite.config import NetworkConfig
 
 NEUTRAL = {name: field.default for name, field in NetworkConfig.model_fields.items()} | {
-    # networks without the choice are initialized as their sources say
+    # networks that do not take this setting are initialized as their sources say
     "parameterization": "standard"
 }
 
 
 def network_class(kind: str, registry: Registry) -> tuple[type[Network], dict[str, Any], str]:
-    """The class that a text such as "resmlp:skip=2" names, its parameters, and the shortest text.
+    """The class named by a text such as "resmlp:skip=2", its parameters, and the shortest text.
 
     Raises:
         PluginError: the class cannot be loaded.
@@ -35,9 +35,9 @@ def network_class(kind: str, registry: Registry) -> tuple[type[Network], dict[st
     return offer.load(), parameters, text
 
 
-@lru_cache(maxsize=1024)  # asked for each of thousands of cells
+@lru_cache(maxsize=1024)  # called for each of thousands of cells
 def taken_by(cls: type[Network]) -> tuple[str, ...]:
-    """Which of ``SETTINGS`` a network takes."""
+    """The names in ``SETTINGS`` that a network takes."""
     parameters = inspect.signature(cls).parameters
     return tuple(name for name in SETTINGS if name in parameters)
 
@@ -45,14 +45,14 @@ def taken_by(cls: type[Network]) -> tuple[str, ...]:
 def of_kind(
     config: NetworkConfig, given: Collection[str], registry: Registry
 ) -> tuple[NetworkConfig, tuple[str, ...], list[str]]:
-    """The settings with those that the network does not take as if nobody had set them.
+    """Reset the settings that the network does not take to neutral values.
 
     Args:
-        given: names of the settings that somebody has set.
+        given: names of the settings that were set explicitly.
 
     Returns:
-        The settings, ``kind`` in its shortest spelling; the names of those that the network
-        takes; and a line for each that was given and has no effect.
+        The settings, with ``kind`` in its shortest spelling; the names of those that the network
+        takes; and a message for each that was given and has no effect.
 
     Raises:
         UsageError: there is no such network, or it has other parameters.
@@ -69,19 +69,19 @@ def of_kind(
 
 
 def encoding(text: str, in_dim: int) -> Encoding:
-    """An encoding, for a network of one's own: an ``nn.Module`` from coordinates (N, in_dim) in
-    [0, 1] to features (N, out_dim).
+    """Create an encoding for use in your own network: an ``nn.Module`` from coordinates
+    (N, in_dim) in [0, 1] to features (N, out_dim).
 
     hashgrid = encbench.encoding("hashgrid:levels=8,log2_hashmap_size=19", in_dim=3)
 
     Args:
-        text: its name, and parameters that are not to have their defaults, as ``-e`` takes them.
-        in_dim: d, coordinates of a point.
+        text: its name and the parameters that differ from their defaults, as for ``-e``.
+        in_dim: d, number of coordinates of a point.
 
     Raises:
-        ParameterError: the encoding takes no such dimension, or a parameter is out of range.
-        PluginError: its class cannot be loaded, or raised something else.
-        UsageError: there is no such encoding, or it has other parameters.
+        ParameterError: the encoding does not take this dimension, or a parameter is out of range.
+        PluginError: its class cannot be loaded, or raised another exception.
+        UsageError: there is no such encoding, or it has no such parameter.
     """
     try:
         index(in_dim)
@@ -93,19 +93,19 @@ def encoding(text: str, in_dim: int) -> Encoding:
 
 
 def built_encoding(cls: type[Encoding], in_dim: int, parameters: Mapping[str, Any]) -> Encoding:
-    """The encoding, if its ``__init__`` has called that of ``Encoding`` with dimensions.
+    """Create an encoding and check that its ``__init__`` called that of ``Encoding``.
 
     Raises:
-        TypeError: it has not.
-        ValueError: its features have no dimension. Its constructor may raise anything else.
+        TypeError: it did not, or its dimensions are not numbers.
+        ValueError: it has no features. Its constructor may raise any other exception.
     """
-    encoding = cls(index(in_dim), **parameters)  # a task may have counted with NumPy
+    encoding = cls(index(in_dim), **parameters)  # in_dim may be a NumPy integer
     if "_modules" not in vars(encoding):
         raise TypeError("its __init__ must call super().__init__(in_dim, out_dim)")
     for name in ("in_dim", "out_dim"):
         if not isinstance(getattr(encoding, name, None), int):
             raise TypeError(
-                f"it has no number {name}; its __init__ must call super().__init__(in_dim, out_dim)"
+                f"{name} is no integer; its __init__ must call super().__init__(in_dim, out_dim)"
             )
     if encoding.out_dim < 1:
         raise ValueError(f"its out_dim is {encoding.out_dim}, expected at least 1")
@@ -115,14 +115,14 @@ def built_encoding(cls: type[Encoding], in_dim: int, parameters: Mapping[str, An
 def build_network(
     config: NetworkConfig, encoding: Encoding, out_dim: int, registry: Registry | None = None
 ) -> Network:
-    """The network of these settings, which planning has completed.
+    """Build the network of these settings, which planning has completed.
 
     Args:
-        registry: where it and its activation are found; default: this environment.
+        registry: where the network and its activation are looked up; default: this environment.
 
     Raises:
-        ParameterError: encoding and network do not fit one another.
-        PluginError: the network's class raised something else.
+        ParameterError: encoding and network do not fit together.
+        PluginError: the network's class raised another exception.
         UsageError: no such network or activation is installed here, or it has other parameters.
     """
     registry = registry or default_registry()
@@ -138,7 +138,7 @@ def network_from(
     out_dim: int,
     registry: Registry | None,
 ) -> Network:
-    """The same of a class and its parameters; without a registry activations are built-in ones."""
+    """Build a network from its class; without a registry, only built-in activations are found."""
     given: dict[str, Any] = {name: getattr(config, name) for name in taken_by(cls)}
     if "activation" in given:
         asked = encoding.activation if config.activation == "auto" else config.activation
@@ -148,7 +148,7 @@ def network_from(
         if isinstance(error, EncbenchError) or registry is None or config.kind == "mlp":
             return ""
         offer, _, _ = registry.choose("network", config.kind)
-        # what encbench's call is a plug-in's: an activation
+        # an error in a built-in network comes from a plug-in that it calls: an activation
         return "" if offer.distribution == "encbench" else str(offer)
 
     with named_failures(whose):

@@ -1,4 +1,4 @@
-"""From a suite to the cells of its cross product, every name and parameter checked."""
+"""Plan the cells of a suite's cross product, checking every name and parameter."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def plan(suite: Suite, registry: Registry) -> list[CellConfig]:
 
 
 def keyed_plan(suite: Suite, registry: Registry) -> dict[str, CellConfig]:
-    """By key all cells of a suite: encodings × targets of the tasks × seeds, tasks outermost,
+    """All cells of a suite, by key: encodings × targets of the tasks × seeds, tasks outermost,
     values of a sweep adjacent.
 
     Raises:
@@ -53,7 +53,7 @@ def keyed_plan(suite: Suite, registry: Registry) -> dict[str, CellConfig]:
             the others run.
     """
     cells: list[CellConfig] = []
-    settings, told = suite.settings(), set[int | str]()
+    settings, reported = suite.settings(), set[int | str]()
     for task_entry in _each(suite.tasks):
         offer = registry.find("task", task_entry.name)
         _check_loss(offer)
@@ -77,8 +77,8 @@ def keyed_plan(suite: Suite, registry: Registry) -> dict[str, CellConfig]:
                         network_asked, offer.load(), expected, entries, registry
                     )
                     for line in ignored:
-                        if line not in told:
-                            told.add(line)
+                        if line not in reported:
+                            reported.add(line)
                             logger.warning(line)
                     chosen = encoding
                     if network.kind != "mlp":
@@ -86,8 +86,8 @@ def keyed_plan(suite: Suite, registry: Registry) -> dict[str, CellConfig]:
                     if budget.parameters is not None:
                         count = budget.parameters
                         sizing = sized(cls, encoding, network, ends.known, count, registry)
-                        if id(sizing) not in told:
-                            told.add(id(sizing))
+                        if id(sizing) not in reported:
+                            reported.add(id(sizing))
                             logger.info("%s: %s", encoding.label, sizing)
                         chosen, network = _at_size(encoding_entry, encoding, network, sizing)
                     check_derivatives(
@@ -123,7 +123,7 @@ def keyed_plan(suite: Suite, registry: Registry) -> dict[str, CellConfig]:
 def _other_versions(
     network: NetworkConfig, training: TrainingConfig, registry: Registry
 ) -> dict[str, str]:
-    """Versions by distribution of what is neither built in nor an encoding or a task."""
+    """Versions, by distribution, of plug-ins that are not built in, without encoding and task."""
     chosen = {
         "network": network.kind,
         "activation": network.activation,
@@ -140,7 +140,7 @@ def _other_versions(
 
 
 def _warn_of_factors(cells: Iterable[CellConfig], registry: Registry) -> None:
-    """A line for each optimizer with which a ``lr_factor`` that was set has no effect."""
+    """Warn about each optimizer with which a ``lr_factor`` that was set has no effect."""
     factors = (c.training for c in cells if "lr_factor" in c.training.model_fields_set)
     for text in dict.fromkeys(t.optimizer for t in factors if t.lr == "auto"):
         if registry.build("optimizer", text).lr_from_kernel(1.0) is None:
@@ -159,7 +159,7 @@ def _each(entries: Iterable[SuiteEntry]) -> list[SuiteEntry]:
 def _at_size(
     entry: SuiteEntry, reference: PluginRef, network: NetworkConfig, sizing: Sizing
 ) -> tuple[PluginRef, NetworkConfig]:
-    """The encoding and the network of these sizes, the encoding labelled by its own."""
+    """The encoding and the network with these sizes; an encoding without label shows its sizes."""
     chosen = {k: v for k, v in sizing.parameters.items() if v != reference.parameters[k]}
     label = entry.label or format_selector(entry.name, entry.parameters | chosen)
     return (
@@ -169,7 +169,7 @@ def _at_size(
 
 
 class _Ends:
-    """Coordinates and outputs of a target, found when they are first asked for."""
+    """Numbers of coordinates and outputs of a target, determined when first needed."""
 
     def __init__(self, task: type[Task], target: PluginRef) -> None:
         self._task, self._target = task, target
@@ -187,9 +187,9 @@ def _check_network(
     ends: _Ends,
     registry: Registry,
 ) -> None:
-    """Refuse a network that the encoding or the task does not fit.
+    """Refuse a network that does not fit the encoding or the task, or has nothing to learn.
 
-    Where data cannot be read, or a class not be built without memory, that is left to the cells.
+    If data cannot be read, or a class cannot be built without memory, the cells will record it.
     """
     where = " × ".join(entry.text for entry in entries)
     try:
@@ -295,7 +295,7 @@ def _targets(entry: SuiteEntry, offer: Offer) -> list[PluginRef]:
 
 
 def _is_unicode(text: str) -> bool:
-    """Whether a text can be written; file names of other encodings hold halves of characters."""
+    """Whether a text can be written as UTF-8; file names in other encodings hold surrogates."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -306,7 +306,7 @@ def _is_unicode(text: str) -> bool:
 def _planned(
     parameters: Mapping[str, Any], task: type[Task]
 ) -> tuple[int | None, LossName | Callable[..., Tensor], int]:
-    """What a task says of its dimension, loss and derivatives before its data are read."""
+    """A task's dimension, loss and number of derivatives, known before its data are read."""
     return (
         task.planned_dimension(**parameters),
         task.planned_loss(**parameters),
@@ -319,6 +319,6 @@ def _data_hash(offer: Offer, reference: PluginRef) -> str | None:
         found: str = offer.call(lambda cls: content_hash(cls, reference.parameters))
         return found
     except Exception as error:
-        # the cell asks again, and records the error with its traceback
+        # the cell tries again and records the error with its traceback
         logger.debug("no data hash for %s: %s", reference.label, error)
         return None

@@ -1,4 +1,4 @@
-"""Under which settings cells are trained, in words: what all share, and what differs."""
+"""Describe the settings under which cells are trained: those that all share, and differences."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from encbench.suite.config import CellConfig, TrainingConfig
 
 SHOWN = 3
-"""Of values that differ, at most."""
+"""Maximum number of different values that are listed."""
 
 
 def several(values: Iterable[str]) -> str:
@@ -20,28 +20,28 @@ def several(values: Iterable[str]) -> str:
 
 
 def batch(training: TrainingConfig) -> str:
-    """Points of a step: "1,024", or "all"."""
+    """Number of points per step: "1,024", or "all"."""
     size = training.batch_size
     return size if isinstance(size, str) else f"{size:,}"
 
 
 def rate_in_words(used: Iterable[tuple[TrainingConfig, str]]) -> str:
-    """How learning rates are chosen; beside a cell's training its rate, as it is to be shown, or
-    "" where the usual one is not known yet."""
+    """Describe how learning rates are chosen, from each cell's training and its rate as shown, or
+    "" if the usual rate is not known yet."""
     ways: dict[str, list[str]] = {}
     for training, rate in used:
         automatic = training.lr == "auto"
         if automatic and training.optimizer.partition(":")[0] == "sgd":
             ways.setdefault("× lr_crit", []).append(f"{training.lr_factor:g}")
         elif automatic and not rate:
-            ways["the usual one"] = []  # lr_factor is of lr_crit alone
+            ways["the usual one"] = []  # lr_factor only applies to lr_crit
         else:
             ways.setdefault("by default" if automatic else "as given", []).append(rate)
     return " or ".join(f"{several(rates)} {way}" if rates else way for way, rates in ways.items())
 
 
 def networks_in_words(cells: Sequence[CellConfig]) -> str:
-    """Hidden layers and parameterization, or what networks of other kinds say of themselves."""
+    """Hidden layers and parameterization, or descriptions of networks of other kinds."""
     networks = [cell.network for cell in cells]
     if any(network.kind != "mlp" for network in networks):
         return " or ".join(dict.fromkeys(network.described for network in networks))
@@ -55,8 +55,8 @@ def protocol_parts(cells: Sequence[CellConfig], rate: str, length: str) -> list[
     """Optimizer and schedule with the learning rate, steps and batches, and the networks.
 
     Args:
-        rate: as ``rate_in_words``, or "tuned for each encoding".
-        length: of the training, "2,500 steps" or "50 epochs".
+        rate: from ``rate_in_words``, or "tuned for each encoding".
+        length: length of the training, such as "2,500 steps" or "50 epochs".
     """
     training = [cell.training for cell in cells]
     return [

@@ -16,17 +16,17 @@ from torch import Tensor
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Inside, torch's global generator begins at the seed; it goes on as before afterwards."""
+    """Seed torch's global generator inside the context and restore its state afterwards."""
     with torch.random.fork_rng(devices=[]):
         seed_torch(seed)
         yield
 
 
 def seed_torch(seed: int) -> None:
-    """``torch.manual_seed``, which without a GPU costs far more than that.
+    """Seed torch's global generators, without a GPU faster than ``torch.manual_seed``.
 
-    It imports torch._dynamo, two seconds, and formats the stack for each kind of device and keeps
-    that, in case one is initialized later.
+    That imports torch._dynamo, which takes two seconds, and formats and stores the stack for each
+    kind of device, in case the device is initialized later.
     """
     if torch.cuda.is_available():
         torch.manual_seed(seed)
@@ -42,9 +42,9 @@ class Streams:
     depend on the encoding and the network as well.
 
     Args:
-        task: what identifies the task and its data, as JSON can write it.
-        encoding: what identifies the encoding and the network, as JSON can write it.
-        seed: of the cell.
+        task: identity of the task and its data, in types of JSON.
+        encoding: identity of the encoding and the network, in types of JSON.
+        seed: the cell's seed.
     """
 
     def __init__(self, task: Any, encoding: Any, seed: int) -> None:
@@ -68,16 +68,16 @@ class Streams:
 
 
 States = tuple[Any, Any, Tensor]
-"""Of Python's, NumPy's and torch's global generators."""
+"""States of Python's, NumPy's and torch's global generators."""
 
 
 def random_states() -> States:
-    """The states that all global generators have now."""
+    """The current states of all global generators."""
     return random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
 
 
 def set_random_states(states: States) -> None:
-    """Put all global generators back into these states."""
+    """Restore the states of all global generators."""
     random.setstate(states[0])
     np.random.set_state(states[1])  # noqa: NPY002
     torch.set_rng_state(states[2])
@@ -85,7 +85,7 @@ def set_random_states(states: States) -> None:
 
 @contextmanager
 def all_seeded(seed: int) -> Iterator[None]:
-    """As ``seeded``, of all global generators, for plug-ins that draw from them."""
+    """As ``seeded``, but for all global generators, since plug-ins may draw from any."""
     before = random_states()
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002 # plug-ins draw from it

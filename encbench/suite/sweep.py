@@ -1,4 +1,4 @@
-"""Sweeps: ``{ sweep = [0.5, 1, 2] }`` in place of a value stands for each of these values."""
+"""Sweeps: ``{ sweep = [0.5, 1, 2] }`` instead of a value stands for each of these values."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ SWEEP = "sweep"
 
 
 def sweeps_of(table: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """The keys of a table that have a sweep in place of a value, each with its values.
+    """The keys of a table whose value is a sweep, each with the sweep's values.
 
     Raises:
-        ValueError: a sweep has no values, the same one twice, another sweep among them, or
-            further keys.
+        ValueError: a sweep has no values, a repeated value, a nested sweep, or other keys.
     """
     found = {key: value for key, value in table.items() if is_sweep(value)}
     for key, value in found.items():
@@ -39,13 +38,13 @@ def sweeps_of(table: Mapping[str, Any]) -> dict[str, list[Any]]:
 
 
 def is_sweep(value: Any) -> bool:
-    """Whether a value is meant as a sweep, right or wrong."""
+    """Whether a value is meant as a sweep, valid or not."""
     return isinstance(value, Mapping) and SWEEP in value
 
 
 def each_choice(table: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The table with each combination of the values of its sweeps, the last one varying fastest;
-    only itself where it has none."""
+    """Yield the table with each combination of the values of its sweeps, the last one varying
+    fastest; without sweeps, the table itself."""
     sweeps = sweeps_of(table)
     for values in itertools.product(*sweeps.values()):
         yield {**table, **dict(zip(sweeps, values, strict=True))}

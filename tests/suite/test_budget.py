@@ -26,7 +26,7 @@ ASKED = {
     "composite": {"parts": ["ffe@0", "grid:resolution=8"]},
     "densegrid": {"levels": 4, "base_resolution": 4},
 }
-"""Of encodings that cannot be as small as the budget under their other defaults."""
+"""Parameters of encodings that with their other defaults cannot be as small as the budget."""
 
 
 def size(name, dim, budget, width=16, **given):
@@ -72,7 +72,7 @@ def test_a_size_in_powers_of_two_is_helped_by_a_finer_one():
     given = {"levels": 8, "max_resolution": 256, "log2_hashmap_size": 12}
     sizing = size("hashgrid", 3, 24_000, **given)
     assert sizing.chosen == {"log2_hashmap_size": 11, "levels": 6}
-    # a table for all vertices cannot grow, and then the finest grid does
+    # once the table has a row for each vertex, the finest grid grows instead
     sizing = size("hashgrid", 2, 60_000, **given | {"max_resolution": 32})
     assert sizing.chosen.keys() == {"log2_hashmap_size", "max_resolution"}
     assert sizing.parameters["log2_hashmap_size"] < 20

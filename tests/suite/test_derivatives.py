@@ -57,7 +57,7 @@ class Sloped(Wave):
 
 
 class Fragile(Scaled):
-    """Points, which it cannot take."""
+    """Its constructor fails."""
 
     def __init__(self, in_dim: int) -> None:
         raise ZeroDivisionError("no features")
@@ -72,7 +72,7 @@ def test_an_encoding_that_cannot_be_built_is_named_in_planning():
 
 @pytest.mark.parametrize("name", [offer.name for offer in default_registry().offers("activation")])
 def test_the_lowest_derivative_that_an_activation_lacks(name):
-    # of staf the frequencies are drawn, of complex_gabor the values are complex
+    # staf draws its frequencies; values of complex_gabor are complex
     torch.manual_seed(0)
     module = activation_of(name).module().double().requires_grad_(False)
     lacking = 2 if name in ("relu", "laplacian") else None

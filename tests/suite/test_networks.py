@@ -1,4 +1,4 @@
-"""An encoding by name, for a network of one's own."""
+"""An encoding is created by name, for use in your own network."""
 
 from pathlib import Path
 
@@ -34,12 +34,12 @@ def test_the_documented_network_has_the_encoding_that_was_asked_for():
         ("spherical_harmonics", 2, ParameterError, "takes points of 3 coordinates, got 2"),
     ],
 )
-def test_what_is_wrong_with_it_is_said(text, in_dim, error, words):
+def test_an_invalid_text_or_dimension_is_explained(text, in_dim, error, words):
     with pytest.raises(error, match=words):
         encbench.encoding(text, in_dim)
 
 
-def test_the_number_of_coordinates_may_be_numpy_s_and_what_is_none_is_no_plug_in_s_fault():
+def test_in_dim_may_be_a_numpy_integer_and_a_wrong_one_is_not_the_plugins_fault():
     assert encbench.encoding("ffe", np.int64(2)).in_dim == 2
     for wrong in ("3", 2.0, None):
         with pytest.raises(ParameterError, match=rf"^in_dim is {wrong!r}; expected a whole number"):

@@ -30,7 +30,7 @@ PINNED = [
     2_029_590_852_546_183_196,
     4_489_259_220_505_103_278,
 ]
-"""In the order of PURPOSES, worked out outside of encbench: SHA-256 of the JSON."""
+"""In the order of PURPOSES, computed without encbench: SHA-256 of the JSON."""
 OTHER_RESULTS = [
     ("encoding", {"name": "grid"}),
     ("encoding", {"distribution": "encbench-other"}),
@@ -84,7 +84,7 @@ def seeds(part=None, changes=None):
 
 
 def test_the_seeds_of_a_cell_are_those_with_which_its_records_were_made():
-    """Whoever changes them changes every published number, and cannot run its record again."""
+    """A change would change every published number, and no record could be run again."""
     streams = Streams(task={"name": "t"}, encoding=["e"], seed=3)
     assert [streams.seed(purpose) for purpose in PURPOSES] == PINNED
 

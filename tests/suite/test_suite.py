@@ -117,7 +117,7 @@ def keys(suite, registry):
 
 
 def stored_and_printed(suite, tmp_path):
-    """A suite that went through run.json and the text of a suite file."""
+    """The suite after a round trip through run.json and the text of a suite file."""
     store = Store(tmp_path / "results")
     with store.writing():
         store.write_suite(suite.as_asked())
@@ -159,7 +159,7 @@ def test_the_atlas_has_every_encoding_and_activation_on_every_task_that_takes_th
         }
         found = {cell.encoding.name for cell in of_task}
         chosen = {parse_selector(cell.network.activation)[0] for cell in of_task}
-        if name == "pde":  # takes smooth ones alone
+        if name == "pde":  # takes only smooth ones
             assert {"ffe", "siren", "bspline_grid"} <= found <= takes
             assert activations - chosen == {"laplacian"}
         else:
@@ -181,7 +181,7 @@ def test_the_atlas_has_every_encoding_and_activation_on_every_task_that_takes_th
     ],
 )
 def test_the_stored_text_of_a_run_with_flags_plans_the_same_cells(tmp_path, changes, lists):
-    """Flags that equal a default count too: without them a task's own settings would hold."""
+    """Flags that equal a default count too: without them the task's settings would apply."""
     registry = default_registry()
     quick = load_suite("quick", registry)
     suite = override(quick, changes, **lists)
@@ -201,7 +201,7 @@ def test_the_stored_text_of_merged_suites_plans_the_cells_of_both(tmp_path):
 
 
 def test_a_suite_stored_with_its_defaults_plans_the_cells_that_were_meant():
-    """Up to schema version 2 run.json had them."""
+    """Up to schema version 2 run.json contained the defaults."""
     registry = default_registry()
     quick = load_suite("quick", registry)
     stored = quick.model_dump(mode="json")
@@ -218,7 +218,7 @@ SETTINGS = st.recursive(
 )
 
 
-# a busy machine is no fault of the strategy
+# a slow machine is not the strategy's fault
 @settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(parameters=st.dictionaries(TEXTS, SETTINGS, max_size=3))
 def test_whatever_parameters_a_suite_has_its_text_has_too(parameters):

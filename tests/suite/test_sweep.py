@@ -61,11 +61,11 @@ def test_cells_of_one_label_are_named_by_what_differs(registry, suite):
     labels = [f"wave × scaled · lr_factor={value} seed 0" for value in (0.5, 1.0)]
     assert list(names) == labels
     assert list(cell_names(keyed_plan(suite, registry)).values()) == ["wave × scaled seed 0"]
-    # a multiple of lr_crit has no effect beside a rate that is given
+    # a multiple of lr_crit has no effect if a rate is given
     rates = swept(suite, training={"lr": {"sweep": [0.5, "auto"]}})
     names = cell_names(keyed_plan(rates, registry)).values()
     assert next(iter(names)) == "wave × scaled · lr=0.5 seed 0"
-    # a parameter that nobody set is not named
+    # a parameter that is not set is not named
     texts = ["relu", "sine", "hosc:beta=4"]
     activations = swept(suite, network={"activation": {"sweep": texts}})
     names = cell_names(keyed_plan(activations, registry)).values()
