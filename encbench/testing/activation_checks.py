@@ -24,14 +24,14 @@ from encbench.testing.module_checks import (
 )
 
 WIDTH = 64
-"""Of the layers whose initial weights are looked at."""
+"""Width of the layers whose initial weights are checked."""
 
 
 class ActivationConformance(ModuleConformance):
     """Checks that an activation keeps the contract of ``encbench.Activation``.
 
-    Set ``activation`` to the class and ``parameters`` to its own. One with complex weights is
-    checked at complex numbers too. All random numbers come from fixed seeds.
+    Set ``activation`` to the class and ``parameters`` to its own. Those with complex weights are
+    also checked at complex numbers. All random numbers come from fixed seeds.
     """
 
     kind = "activation"
@@ -53,17 +53,17 @@ class ActivationConformance(ModuleConformance):
         self.advise_text("source", "authors, title, venue, year, equation")
 
     def test_it_is_a_value(self) -> None:
-        """Two of equal parameters are equal, and none of them can be changed."""
+        """Two instances with equal parameters are equal, and cannot be changed."""
         first, second = self._built(), self._built()
         advice = "make the class a frozen dataclass: @dataclass(frozen=True)"
-        require(first == second, f"two of the same parameters differ; {advice}")
+        require(first == second, f"two instances with the same parameters differ; {advice}")
         try:
             hash(first)
         except TypeError as error:
             fail(f"{error}; {advice}")
 
     def test_shapes_and_dtypes(self) -> None:
-        """Values are finite and have the shape and dtype of z, also where z is large."""
+        """Values are finite, even for large z, and have the shape and dtype of z."""
         for z in self._arguments():
             for dtype in (torch.float32, torch.float64):
                 given = z.to(dtype.to_complex() if z.is_complex() else dtype)
@@ -73,7 +73,7 @@ class ActivationConformance(ModuleConformance):
                     expected = dtype.to_complex()
                 require(
                     isinstance(out, Tensor) and out.shape == given.shape and out.dtype == expected,
-                    f"of a tensor {tuple(given.shape)} in {given.dtype} it makes "
+                    f"for a tensor {tuple(given.shape)} in {given.dtype} it returns "
                     f"{tensor_text(out)}; an activation keeps the shape and the precision",
                 )
                 bad = given[~torch.isfinite(out)]
@@ -97,7 +97,7 @@ class ActivationConformance(ModuleConformance):
                 f"the derivative at {bad.flatten()[0].item() if len(bad) else 0:g} is not finite; "
                 "take a formula whose derivative is (torch.where with a safe argument)",
             )
-            # some way from 0, where φ may have a kink
+            # avoid 0, where φ may have a kink
             near = (z.detach() / 5 + 0.0137).requires_grad_()
             require_gradients(module, (near,), fast_mode=True)
 
@@ -131,13 +131,13 @@ class ActivationConformance(ModuleConformance):
         )
 
     def test_kernel(self) -> None:
-        """The NTK of a network of it is J Jᵀ."""
+        """The NTK of a network with it is J Jᵀ."""
         with seeded(SEED):
             built = CoordinateMLP(Coordinates(2), 2, 6, 2, "standard", activation=self._built())
         require_kernel(cast(built, torch.float64), inner_points(6, 2))
 
     def samples(self, seed: int = SEED) -> Iterator[tuple[nn.Module, Tensor]]:
-        """The activation's module, with each kind of numbers that it takes."""
+        """The activation's module, with real and, if it takes them, complex numbers."""
         return ((self._module(seed).double(), z) for z in self._arguments())
 
     def _built(self) -> Activation:
@@ -160,7 +160,7 @@ class ActivationConformance(ModuleConformance):
         return made
 
     def _arguments(self) -> Iterator[Tensor]:
-        """z (41, 3) in [−10, 10], 0 among them; complex numbers of size up to 1 likewise."""
+        """z (41, 3) in [−10, 10] with 0; then, for complex weights, complex z with |z| < 1."""
         z = torch.linspace(-10, 10, 123, dtype=torch.float64).view(41, 3)
         z[20, 1] = 0
         yield z

@@ -28,27 +28,27 @@ OUT_DIM = 3
 DEPTH = 2
 TRAINING_STEPS = 100
 CHECKED_POINTS = 8
-"""Points at which the kernel is compared with J Jᵀ; fewer for large tables."""
+"""Number of points at which the kernel is compared with J Jᵀ; fewer for large tables."""
 JACOBIAN_BYTES = 1 << 28
 LR_POINTS = 300
 LR_FACTOR = 1.5
-"""lr = LR_FACTOR · lr_crit, the rule of runs."""
+"""lr = LR_FACTOR · lr_crit, as in runs."""
 SEED = 20
 
 
 class BenchmarkCase:
-    """A network on one encoding, and what is timed of it.
+    """A network with one encoding, and the operations to time.
 
-    ``forward``: f(x), no gradients. ``backward``: from the loss to the gradient of every
-    parameter, the forward pass not included. ``step``: one step of SGD, all included.
-    ``ntk``: the trace kernel in float64.
+    ``forward``: f(x), no gradients. ``backward``: the gradient of the loss in every parameter,
+    without the forward pass. ``step``: one complete step of SGD. ``ntk``: the trace kernel in
+    float64.
 
     Args:
         selector: NAME or NAME:KEY=VALUE,….
         device: cpu, cuda or cuda:N.
-        points: N, points of a batch, random in [0, 1]^d, d = 2 where the encoding can.
-        ntk_points: points of the kernel, random too.
-        width: units of the two hidden layers.
+        points: N, number of points of a batch, random in [0, 1]^d; d = 2 if the encoding takes it.
+        ntk_points: number of points of the kernel, also random.
+        width: number of units of each of the two hidden layers.
 
     Raises:
         UsageError: the selector names no encoding, or does not fit it.
@@ -87,7 +87,7 @@ class BenchmarkCase:
         self._offer = offer
 
     def time(self, benchmark: Any, operation: Operation) -> None:
-        """Time an operation with pytest-benchmark's fixture, and note its accuracy."""
+        """Time an operation with pytest-benchmark's fixture, and add its accuracy."""
         value, meaning = getattr(self, f"_accuracy_of_{operation}")()
         benchmark.group = operation
         benchmark.extra_info.update(
@@ -155,7 +155,7 @@ class BenchmarkCase:
         step = self._stepper(copy.deepcopy(self.model))
         for _ in range(TRAINING_STEPS):
             step()
-        # a step gives the loss before its update
+        # a step returns the loss before its update
         loss = step().item()
         psnr = -10 * math.log10(loss) if loss > 0 else math.inf if loss == 0 else math.nan
         return psnr, f"on the batch after {TRAINING_STEPS} steps of training"
@@ -174,7 +174,7 @@ class BenchmarkCase:
 
 
 def conditions(device: torch.device | str) -> dict[str, str | int]:
-    """What two timings must share to be compared: machine, processor, device and threads."""
+    """The conditions under which timings can be compared: machine, processor, device, threads."""
     device = torch.device(device)
     here = Provenance.collect(device_name(device), torch.get_num_threads())
     return {

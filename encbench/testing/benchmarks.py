@@ -1,4 +1,4 @@
-"""Four benchmarks of every encoding; ``encbench bench`` runs them, or pytest given this file."""
+"""Four benchmarks of every encoding, run by ``encbench bench`` or by pytest on this file."""
 
 from __future__ import annotations
 

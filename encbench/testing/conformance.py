@@ -31,7 +31,7 @@ from encbench.suite.config import PluginRef
 
 T = TypeVar("T")
 TIMEOUT = 120.0
-"""Seconds that a worker process may take: a new one imports torch first."""
+"""Time limit of a call in a worker process [s]; a new process imports torch first."""
 
 
 def fail(message: str) -> NoReturn:
@@ -48,14 +48,14 @@ def require(condition: bool, message: str) -> None:
 
 
 def require_equal(found: Tensor, expected: Tensor, tolerance: float, message: str) -> None:
-    """Fail unless tensors agree within ``tolerance`` of the largest number, or of 1."""
+    """Fail unless tensors agree within tolerance · max(1, largest absolute expected number)."""
     scale = max(1.0, float(expected.detach().abs().max()))
     error = float((found - expected).detach().abs().max())
     require(error <= tolerance * scale, f"differs by {error:.3g}: {message}")
 
 
 def tensor_text(thing: object) -> str:
-    """What it is, in the words of a message."""
+    """Describe an object in a message."""
     if isinstance(thing, Tensor):
         return f"a tensor {tuple(thing.shape)} in {thing.dtype}"
     return f"a {type(thing).__name__}"
@@ -67,7 +67,7 @@ def skip(reason: str) -> NoReturn:
 
 
 class Advice(unittest.SkipTest):
-    """What would make a plug-in better, and makes none of its numbers wrong; pytest skips it."""
+    """Advice on a plug-in whose numbers are right anyway; pytest skips the check."""
 
 
 def advise(condition: bool, message: str) -> None:
@@ -78,11 +78,11 @@ def advise(condition: bool, message: str) -> None:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """How one check ended."""
+    """The result of one check."""
 
     name: str
     title: str
-    """What holds where it passed, one sentence."""
+    """One sentence on what holds if the check passes."""
     outcome: Literal["passed", "failed", "skipped", "advice"]
     message: str = ""
     """Why it failed or was skipped, or the advice."""
@@ -93,23 +93,23 @@ class CheckResult:
 class Conformance:
     """Checks of a plug-in's class with given parameters: the methods ``test_…``.
 
-    Each check builds what it needs, so that they run alone and in any order. Authors may add
-    checks of their own; the first line of a check's docstring is its title.
+    Each check builds what it needs, so checks run alone and in any order. Authors may add checks of
+    their own; the first line of a check's docstring is its title.
     """
 
     kind: ClassVar[str] = ""
     __test__ = False
     parameters: ClassVar[Mapping[str, Any]] = {}
-    """As in a suite; what is left out has its default."""
+    """Parameters as in a suite; those that are left out have their defaults."""
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
-        # pytest must not collect the base classes where they are imported
+        # pytest must not collect imported base classes
         cls.__test__ = getattr(cls, cls.kind, None) is not None
 
     @property
     def subject(self) -> Any:
-        """The plug-in's class, which a subclass has under the name of its kind."""
+        """The plug-in's class, the class attribute named after its kind."""
         return getattr(self, self.kind)
 
     @classmethod
@@ -134,7 +134,7 @@ class Conformance:
 
     @classmethod
     def checks(cls) -> dict[str, Callable[[Any], None]]:
-        """Name to check, inherited ones first."""
+        """The checks by name, inherited ones first."""
         names = [name for base in reversed(cls.__mro__) for name in vars(base)]
         return {name: getattr(cls, name) for name in names if name.startswith("test_")}
 
@@ -155,7 +155,7 @@ class Conformance:
         )
 
     def advise_text(self, name: str, example: str) -> None:
-        """Advise unless the class says something under this name."""
+        """Advise unless the class has a non-empty text under this name."""
         value = getattr(self.subject, name, "")
         advise(
             isinstance(value, str) and bool(value.strip()),
@@ -175,7 +175,7 @@ class Conformance:
 
     @staticmethod
     def require_nothing_changed(use: Callable[[], object]) -> None:
-        """Fail if ``use`` changes what all code of the process shares; it is put back."""
+        """Fail if ``use`` changes state that all code of the process shares; restore it."""
         with process_state_kept(known=True):
             before = process_state()
             use()
@@ -250,7 +250,7 @@ class Conformance:
 def call_in_worker(function: Callable[..., T], subject: Any, *arguments: Any) -> T:
     """``function(subject, *arguments)``, computed in another process.
 
-    Fails the check where the subject cannot be pickled, or the process dies.
+    Fails the check if the subject cannot be pickled, the function raises, or the process dies.
     """
     name = subject.__name__ if isinstance(subject, type) else type(subject).__name__
     try:
@@ -283,7 +283,7 @@ def _unpickle_and_call(
     path: list[str], function: Callable[..., T], payload: bytes, arguments: Any
 ) -> T:
     sys.path[:] = path  # it may have changed since the process was started
-    # unpickled here: an error is then an answer, and does not break the pool
+    # unpickled here, so that an error is returned and does not break the pool
     return function(pickle.loads(payload), *arguments)
 
 

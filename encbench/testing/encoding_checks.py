@@ -1,4 +1,4 @@
-"""The checks of encodings, the points they use, and how they build what they check."""
+"""The checks of encodings, and the points that they use."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from encbench.testing.module_checks import (
 
 DTYPES = (torch.float32, torch.float64)
 FAST_GRADCHECK = 500
-"""Parameters above which gradcheck takes random directions instead of each parameter alone."""
+"""Number of parameters above which gradcheck uses random directions instead of each parameter."""
 JACOBIAN_BYTES = 1 << 30
 
 
@@ -40,8 +40,8 @@ def border_points(in_dim: int, dtype: torch.dtype) -> Tensor:
 class EncodingConformance(ModuleConformance):
     """Checks that an encoding keeps the contract of ``encbench.Encoding``.
 
-    Set ``encoding`` to the class and ``parameters`` to small ones: a table of a hundred rows
-    shows as much as one of a million. All random numbers come from fixed seeds.
+    Set ``encoding`` to the class and ``parameters`` to small values: a table of a hundred rows
+    shows the same errors as one of a million. All random numbers come from fixed seeds.
     """
 
     kind = "encoding"
@@ -148,7 +148,7 @@ class EncodingConformance(ModuleConformance):
                 )
 
     def test_sparse_jacobian(self) -> None:
-        """sparse_jacobian, where there is one, is autograd's Jacobian."""
+        """sparse_jacobian, if there is one, is autograd's Jacobian."""
         for in_dim in self.each_dim():
             encoding = self.build(in_dim)
             points = torch.cat((inner_points(6, in_dim), border_points(in_dim, torch.float64)[:6]))
@@ -167,7 +167,7 @@ class EncodingConformance(ModuleConformance):
         features = self.values(encoding, x)
         for number, block in enumerate(blocks):
             if any(_feed_alike(block, other) for other in blocks):
-                continue  # the features may be a sum, of which this block gives a part
+                continue  # the features may be sums to which this block contributes
             table = tables[block.parameter].view(block.num_rows, block.width)
             found = torch.einsum("nj,njc->nc", block.weights, table[block.rows])
             if block.factor is not None:
@@ -194,7 +194,7 @@ class EncodingConformance(ModuleConformance):
                 raise disagreement(encoding, name)
 
     def test_kernel(self) -> None:
-        """The NTK of a network on it is J Jᵀ."""
+        """The NTK of a network with it is J Jᵀ."""
         for in_dim in self.each_dim():
             encoding = self.build(in_dim)
             with seeded(SEED):
@@ -234,11 +234,11 @@ class EncodingConformance(ModuleConformance):
         return range(self.subject.min_dim, self.subject.max_dim + 1)
 
     def one_dim(self) -> int:
-        """Two coordinates where the encoding takes them."""
+        """The number of coordinates nearest to two that the encoding takes."""
         return min(self.each_dim(), key=lambda in_dim: abs(in_dim - 2))
 
     def build(self, in_dim: int, dtype: torch.dtype = torch.float64, seed: int = SEED) -> Encoding:
-        """The encoding, its random numbers from ``seed``."""
+        """Build the encoding with this seed."""
         values = self.validated()
         with seeded(seed):
             try:
@@ -259,7 +259,7 @@ class EncodingConformance(ModuleConformance):
             yield self.build(in_dim, seed=seed), inner_points(9, in_dim)
 
     def values(self, module: nn.Module, x: Tensor) -> Tensor:
-        """The features of x; what forward raises fails the check."""
+        """The features of x; an exception in forward fails the check."""
         shape = f"x of shape {tuple(x.shape)}, {x.dtype}"
         try:
             features: Tensor = module(x)
@@ -286,6 +286,6 @@ class EncodingConformance(ModuleConformance):
 
 
 def _feed_alike(block: SparseBlock, other: SparseBlock) -> bool:
-    """Whether these are blocks of two tables that feed a feature in common."""
+    """Whether two blocks belong to different tables and feed a common feature."""
     apart = block.start + block.width <= other.start or other.start + other.width <= block.start
     return block.parameter != other.parameter and not apart

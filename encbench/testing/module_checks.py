@@ -1,6 +1,6 @@
-"""What encodings, networks and activations are all checked for: they are torch modules.
+"""Checks shared by encodings, networks and activations, all of which are torch modules.
 
-And the encodings that networks and tasks are checked with."""
+Also the sample encodings with which networks and tasks are checked."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SEED = 20
 
 
 class Coordinates(Encoding):
-    """The coordinates themselves, any number of them."""
+    """The coordinates themselves, in any dimension."""
 
     max_dim = 1 << 20
 
@@ -41,7 +41,7 @@ class Coordinates(Encoding):
 
 
 class SmallGrid(Encoding):
-    """Values at 3 nodes an axis, interpolated linearly."""
+    """Values at 3 nodes per axis, interpolated linearly."""
 
     def __init__(self, in_dim: int, features: int = 2) -> None:
         super().__init__(in_dim, features)
@@ -61,17 +61,17 @@ class SmallGrid(Encoding):
 
 
 class ModuleConformance(Conformance):
-    """Checks of what is a torch module, with the samples that a subclass builds."""
+    """Checks of torch modules, on samples that a subclass builds."""
 
     alone: ClassVar[slice] = slice(4, 5)
-    """Rows that are also given without the others."""
+    """Rows that are also evaluated without the others."""
 
     def samples(self, seed: int = SEED) -> Iterator[tuple[nn.Module, Tensor]]:
-        """Modules in float64, their random numbers from ``seed``, each with inputs (N, …)."""
+        """Modules in float64, built with this seed, each with inputs (N, …)."""
         raise NotImplementedError("a subclass builds what it checks")
 
     def values(self, module: nn.Module, x: Tensor) -> Tensor:
-        """What the module makes of x."""
+        """The module's output for x."""
         values: Tensor = module(x)
         return values
 
@@ -88,14 +88,14 @@ class ModuleConformance(Conformance):
                 self.values(again, x),
                 first,
                 0,
-                "two built from one torch.manual_seed differ; draw from torch's generator, not "
-                "from random or numpy",
+                "two instances built with the same torch.manual_seed differ; draw from torch's "
+                "generator, not from random or numpy",
             )
             evaluated = self.values(module.eval(), x)
             require_equal(evaluated, first, 0, "training and evaluation mode differ")
 
     def test_rows_are_independent(self) -> None:
-        """Each row depends on its own point alone, and x is left alone."""
+        """Each row depends only on its own point, and x is not changed."""
         for module, x in self.samples():
             kept = x.clone()
             values = self.values(module, x)
@@ -104,7 +104,7 @@ class ModuleConformance(Conformance):
             )
             advice = "no statistics over the batch, no memory between calls: rows are independent"
             alone = self.values(module, x[self.alone])
-            require_equal(alone, values[self.alone], 1e-12, f"without the others; {advice}")
+            require_equal(alone, values[self.alone], 1e-12, f"without the other rows; {advice}")
             reversed_ = self.values(module, x.flip(0)).flip(0)
             require_equal(reversed_, values, 1e-12, f"in reverse order; {advice}")
 
@@ -135,8 +135,8 @@ class ModuleConformance(Conformance):
                 self.values(fresh, x),
                 self.values(saved, x),
                 0,
-                "one of another seed gives other values after it has loaded the state dict; keep "
-                "what is drawn in __init__ in a parameter or a persistent buffer",
+                "an instance with another seed gives other values after loading the state dict; "
+                "keep what __init__ draws in a parameter or a persistent buffer",
             )
 
     def test_pickling(self) -> None:
@@ -163,14 +163,14 @@ class ModuleConformance(Conformance):
 
 
 def inner_points(count: int, in_dim: int, dtype: torch.dtype = torch.float64) -> Tensor:
-    """(count, in_dim), random in (0, 1), and exact in float32 as well."""
+    """Random points (count, in_dim) in (0, 1) that are exact in float32."""
     generator = torch.Generator().manual_seed(SEED)
     return torch.rand(count, in_dim, generator=generator).clamp(1e-3, 1 - 1e-3).to(dtype)
 
 
 @contextmanager
 def no_random_numbers(message: str) -> Iterator[None]:
-    """Fail if what is done inside draws from torch's global generator."""
+    """Fail if code inside the context draws from torch's global generator."""
     before = torch.get_rng_state()
     yield
     require(torch.equal(before, torch.get_rng_state()), message)
@@ -191,7 +191,7 @@ def require_gradients(
 
 
 class _DenseGradient(torch.autograd.Function):
-    """The identity, whose gradient is made dense: gradcheck takes no sparse ones."""
+    """The identity, with a dense gradient, since gradcheck refuses sparse ones."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor) -> Tensor:
@@ -205,7 +205,7 @@ class _DenseGradient(torch.autograd.Function):
 def require_parameter_gradients(
     module: nn.Module, x: Tensor, where: str = "", advice: str = "", **options: Any
 ) -> None:
-    """``require_gradients`` in the module's trained parameters, and in x where that asks for it."""
+    """``require_gradients`` in the module's trained parameters, and in x if it requires grad."""
     trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
 
     def values(x: Tensor, *given: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ from encbench.testing.module_checks import (
 IN_DIM = OUT_DIM = 2
 WIDTH = 8
 DEPTHS = (2, 4, 8)
-"""The first that the network takes, for those that need a certain depth."""
+"""Depths to try, since a network may need a certain one; the first that it takes is used."""
 Sample = type[Coordinates] | type[SmallGrid]
 ENCODINGS: tuple[Sample, ...] = (Coordinates, SmallGrid)
 
@@ -37,9 +37,9 @@ ENCODINGS: tuple[Sample, ...] = (Coordinates, SmallGrid)
 class NetworkConformance(ModuleConformance):
     """Checks that a network keeps the contract of ``encbench.Network``.
 
-    Set ``network`` to the class and ``parameters`` to its own. It is checked behind the coordinates
-    and behind a small grid of as many features, as far as it takes them. All random numbers come
-    from fixed seeds.
+    Set ``network`` to the class and ``parameters`` to its own. It is checked with the coordinates
+    and with a small grid of as many features as encodings, if it takes them. All random numbers
+    come from fixed seeds.
     """
 
     kind = "network"
@@ -54,7 +54,7 @@ class NetworkConformance(ModuleConformance):
         self.advise_text("source", "authors, title, venue, year, equation")
 
     def test_shapes_and_dtypes(self) -> None:
-        """Outputs are (N, O), float32 or float64 as the points are, and both agree."""
+        """Outputs are (N, O) in the dtype of the points, and float32 and float64 ones agree."""
         for model in self.each():
             outputs = {}
             for dtype in (torch.float32, torch.float64):
@@ -98,7 +98,7 @@ class NetworkConformance(ModuleConformance):
             require_kernel(model, x)
 
     def test_it_can_be_built_without_memory(self) -> None:
-        """On torch's device "meta", as planning builds it, it has as many parameters."""
+        """On torch's device "meta", on which planning builds it, it has as many parameters."""
         for encoding, model in zip(self._taken(), self.each(), strict=True):
             with torch.device("meta"):
                 try:
@@ -109,18 +109,18 @@ class NetworkConformance(ModuleConformance):
             require(counts[0] == counts[1], f'on device "meta" {counts[0]}, elsewhere {counts[1]}')
 
     def each(self, seed: int = SEED) -> Iterator[Network]:
-        """The network behind each of the sample encodings that it takes, in float64."""
+        """The network with each sample encoding that it takes, in float64."""
         for encoding in self._taken():
             with seeded(seed):
                 model = self._built(encoding, self._depth)
             yield model.double()
 
     def samples(self, seed: int = SEED) -> Iterator[tuple[Network, Tensor]]:
-        """Those, each with points."""
+        """The networks of ``each``, with points."""
         return ((model, inner_points(9, IN_DIM)) for model in self.each(seed))
 
     def learning(self) -> list[Network]:
-        """Those that have parameters to train."""
+        """The networks of ``each`` that have trained parameters."""
         found = [
             model
             for model in self.each()
@@ -131,7 +131,7 @@ class NetworkConformance(ModuleConformance):
     _depth = DEPTHS[0]
 
     def _taken(self) -> list[Sample]:
-        """The sample encodings that the network takes, at the smallest depth that it takes."""
+        """The sample encodings that the network takes, at the smallest possible depth."""
         refused = ""
         for depth in DEPTHS:
             taken: list[Sample] = []
@@ -145,7 +145,7 @@ class NetworkConformance(ModuleConformance):
             if taken:
                 self._depth = depth
                 return taken
-        fail(f"no sample encoding and no depth of {DEPTHS} is taken: {refused}")
+        fail(f"the network takes no sample encoding at any depth of {DEPTHS}: {refused}")
 
     def _built(self, encoding: Sample, depth: int) -> Network:
         config = NetworkConfig(kind=self.subject.__name__, width=WIDTH, depth=depth)

@@ -29,7 +29,7 @@ from encbench.training.schedules import Constant
 
 
 def _network(task: Task) -> CoordinateMLP:
-    """A small network with the activation that the task asks for."""
+    """A small network with the task's activation."""
     activation = task.network.activation or "relu"
     with seeded(SEED):
         return CoordinateMLP(
@@ -87,7 +87,7 @@ class TaskConformance(Conformance):
         )
 
     def test_epoch(self) -> None:
-        """An epoch is float64 points in [0, 1] and float32 values, as its generator says."""
+        """An epoch is float64 points in [0, 1] and float32 values, drawn from its generator."""
         task = self.build()
         with no_random_numbers(
             "epoch draws from torch's global generator; draw from the one it is given"
@@ -166,7 +166,7 @@ class TaskConformance(Conformance):
         )
 
     def test_regular_grid(self) -> None:
-        """regular_grid, where there is one, holds the centres of equal cells and finite values."""
+        """regular_grid, if there is one, holds the centres of equal cells and finite values."""
         task = self.build()
         grid = task.regular_grid()
         if grid is None:
@@ -265,7 +265,7 @@ class TaskConformance(Conformance):
         )
         require(
             torch.equal(batch[0], x) and torch.equal(batch[1], y),
-            "loss changes x or y, which later epochs may bring again; compute with copies",
+            "loss changes x or y, which later epochs may use again; compute with copies",
         )
 
     def test_a_network_trains_on_it(self) -> None:
@@ -290,7 +290,7 @@ class TaskConformance(Conformance):
         )
 
     def build(self, target: dict[str, Any] | None = None) -> Task:
-        """The task of its first target, or of the one given."""
+        """Build the task with the given target, or with its first one."""
         values = self._targets()[0] if target is None else target
         task = self._call(self.subject.__name__, self.subject, values)
         require(

@@ -15,7 +15,7 @@ Nodes = Annotated[int, Field(ge=2, description="nodes on each axis")]
 
 
 class Line(Encoding):
-    """A row of learnable values an axis, interpolated linearly."""
+    """A row of learnable values per axis, interpolated linearly."""
 
     equation = "γ(x) = [(1 − w) θ_a[i] + w θ_a[i + 1]] for each axis a"
     source = "the tests"
@@ -46,7 +46,7 @@ class Line(Encoding):
 
 
 class Doubling(Line):
-    """Has torch make float64 of everything."""
+    """Sets torch's default dtype to float64."""
 
     def __init__(self, in_dim: int, *, nodes: Nodes = 4) -> None:
         super().__init__(in_dim, nodes=nodes)
@@ -81,21 +81,21 @@ class Undescribed(Line):
 
 
 class BadDefault(Line):
-    """A default that its own annotation refuses."""
+    """A default outside its own annotation's range."""
 
     def __init__(self, in_dim: int, *, nodes: Nodes = 1) -> None:
         super().__init__(in_dim, nodes=max(nodes, 2))
 
 
 class BadSearch(Line):
-    """A range to search that its own annotation refuses."""
+    """A search range outside its own annotation's range."""
 
     def __init__(self, in_dim: int, *, nodes: Annotated[Nodes, Search(1, 9)] = 4) -> None:
         super().__init__(in_dim, nodes=nodes)
 
 
 class Keywords(Line):
-    """Parameters that nobody can see."""
+    """Parameters hidden in **keywords."""
 
     def __init__(self, in_dim: int, **keywords: int) -> None:
         super().__init__(in_dim, **keywords)
@@ -121,14 +121,14 @@ class Abstract(Encoding):
 
 
 class NoSuper(Line):
-    """Never says what out_dim is."""
+    """Never sets out_dim."""
 
     def __init__(self, in_dim: int) -> None:
         nn.Module.__init__(self)
 
 
 class WrongShape(Line):
-    """One feature more than it says."""
+    """One feature more than out_dim."""
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat((super().forward(x), x[:, :1]), 1)
@@ -149,14 +149,14 @@ class Single(Line):
 
 
 class Imprecise(Line):
-    """A frequency that float32 does not hold."""
+    """A frequency too high for float32."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x) + torch.sin(1e9 * torch.pi * x)
 
 
 class Stray(Line):
-    """A tensor that the module does not know of."""
+    """A tensor that is neither a parameter nor a buffer."""
 
     def __init__(self, in_dim: int) -> None:
         super().__init__(in_dim)
@@ -164,7 +164,7 @@ class Stray(Line):
 
 
 class Unseeded(Line):
-    """Draws from a generator that nobody seeds."""
+    """Draws from Python's generator, which torch's seed does not set."""
 
     def __init__(self, in_dim: int) -> None:
         super().__init__(in_dim)
@@ -175,21 +175,21 @@ class Unseeded(Line):
 
 
 class Noisy(Line):
-    """Draws in forward, and multiplies by nothing."""
+    """Draws random numbers in forward, without using them."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x) + 0 * torch.randn_like(x)
 
 
 class Dropping(Line):
-    """Another function in training than afterwards."""
+    """Another function in training than in evaluation mode."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x) * (1 if self.training else 2)
 
 
 class Detached(Line):
-    """Cuts its parameters off."""
+    """Detaches its parameters."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x).detach()
@@ -214,7 +214,7 @@ class _Doubled(torch.autograd.Function):
 
 
 class WrongBackward(Line):
-    """Twice the gradient that it has."""
+    """Returns twice its gradient."""
 
     def forward(self, x: Tensor) -> Tensor:
         return _Doubled.apply(super().forward(x))
@@ -228,7 +228,7 @@ class Open(Line):
 
 
 class OpenGradient(Line):
-    """Finite, and its gradient is not."""
+    """Finite features with an infinite gradient."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x) + (x * self.table.mean() ** 2).sqrt()
@@ -262,7 +262,7 @@ class WrongBlocks(Line):
 
 
 class MissingBlocks(Line):
-    """Describes the first axis alone."""
+    """Describes only the first axis."""
 
     max_dim = 2
     min_dim = 2
@@ -280,7 +280,7 @@ class SharedRows(Line):
 
 
 class Misnamed(Line):
-    """Blocks of a parameter that there is not."""
+    """Blocks of a parameter that does not exist."""
 
     def sparse_jacobian(self, x: Tensor) -> list[SparseBlock]:
         rows, weights = self.cells(x)
@@ -299,7 +299,7 @@ class Forgetful(Line):
 
 
 class Unpicklable(Line):
-    """Holds a function without a name."""
+    """Holds a lambda."""
 
     def __init__(self, in_dim: int) -> None:
         super().__init__(in_dim)

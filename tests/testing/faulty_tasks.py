@@ -58,7 +58,7 @@ class Noise(Task):
 
 
 class OnCorners(Noise):
-    """Says that its points are centres of cells, and has their borders."""
+    """Declares that its points are centres of cells, but they are on the cells' borders."""
 
     def regular_grid(self) -> RegularGrid:
         x = torch.linspace(0, 1, 8, dtype=torch.float64)[:, None]
@@ -66,7 +66,7 @@ class OnCorners(Noise):
 
 
 class Wandering(Noise):
-    """Leaves the working directory."""
+    """Changes the working directory."""
 
     def epoch(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         os.chdir("/")
@@ -100,13 +100,13 @@ class Fails(Noise):
 
 
 class Dimensionless(Noise):
-    """Does not say how many channels there are."""
+    """Does not set the number of channels."""
 
     out_dim = None
 
 
 class ShortHash(Noise):
-    """A hash that is no SHA-256."""
+    """A hash that is not a SHA-256."""
 
     @classmethod
     def data_hash(cls, **parameters: Any) -> str:
@@ -114,7 +114,7 @@ class ShortHash(Noise):
 
 
 class HashOfProcess(Noise):
-    """A hash that every process has its own of."""
+    """A hash that differs between processes."""
 
     @classmethod
     def data_hash(cls, **parameters: Any) -> str:
@@ -155,7 +155,7 @@ class OutOfDomain(Noise):
 
 
 class NoProbability(Noise):
-    """Values that no probability has."""
+    """Values outside [0, 1], where probabilities are expected."""
 
     loss = "bce"
 
@@ -164,7 +164,7 @@ class NoProbability(Noise):
 
 
 class Miscounted(Noise):
-    """One point more than it says."""
+    """One point more than it declares."""
 
     @property
     def points_per_epoch(self) -> int:
@@ -172,7 +172,7 @@ class Miscounted(Noise):
 
 
 class Twice(Noise):
-    """The same point again and again."""
+    """Repeats the same point."""
 
     def epoch(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         x = torch.full((self.points, 1), 0.25, dtype=torch.float64)
@@ -188,14 +188,14 @@ class Clipping(Noise):
 
 
 class UnknownKind(Noise):
-    """A comparison that nobody measures."""
+    """A comparison that no metric measures."""
 
     def evaluate(self, predict: Predict) -> Outcome:
         return Outcome({"smell": self.images(predict)})
 
 
 class WrongShapes(Noise):
-    """A prediction that is not shaped as the truth is."""
+    """A prediction with another shape than the truth."""
 
     def evaluate(self, predict: Predict) -> Outcome:
         prediction, truth = self.images(predict)
@@ -211,20 +211,20 @@ class FloatPicture(Noise):
 
 
 class OwnLoss(Noise):
-    """A loss of its own, and nothing wrong with it."""
+    """A correct loss of its own."""
 
     def loss(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         return (model(x) - y).square().mean()
 
 
 class UnknownLoss(Noise):
-    """A loss that nobody defines."""
+    """An undefined name of a loss."""
 
     loss = "mes"  # type: ignore[assignment] # the fault
 
 
 class FloatLoss(OwnLoss):
-    """A loss that is a number of Python's."""
+    """A loss that is a Python number."""
 
     def loss(self, model: nn.Module, x: Tensor, y: Tensor) -> Any:
         return super().loss(model, x, y).item()
@@ -300,7 +300,7 @@ class ShiftsPoints(OwnLoss):
 
 
 class WrongChannels(Noise):
-    """Trained values of two channels where it says one."""
+    """Trained values of two channels, although one is declared."""
 
     def truth(self, x: Tensor) -> Tensor:
         return super().truth(x).expand(-1, 2)

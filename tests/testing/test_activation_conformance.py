@@ -1,4 +1,4 @@
-"""The checks find what is wrong with an activation, and say it in one line."""
+"""The checks find the fault of an activation and describe it in one line."""
 
 from __future__ import annotations
 

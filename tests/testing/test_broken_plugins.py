@@ -1,6 +1,6 @@
-"""What a broken plug-in says, and whose it is.
+"""Errors of broken plug-ins say what is wrong and name the plug-in.
 
-Those that crash on import or in a hook, and two of one name, are in ``tests/plugins``.
+``tests/plugins`` tests crashes on import or in a hook, and two plug-ins with one name.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from tests.testing import faulty_encodings
 
 
 class CrashingInit(faulty_encodings.Line):
-    """Misses a file when it is built."""
+    """Fails to find a file when it is built."""
 
     def __init__(self, in_dim: int) -> None:
         raise FileNotFoundError("weights.pt")
 
 
 class OldForward(faulty_encodings.Line):
-    """Built for an interface whose forward took the domain, too."""
+    """Built for an interface whose forward also took the domain."""
 
     def forward(self, x, bounds):
         return x
@@ -117,7 +117,7 @@ def test_check_asks_which_of_two_plugins_is_meant(monkeypatch):
 
 
 class Untyped(faulty_encodings.Line):
-    """Has a parameter of no type."""
+    """Has a parameter without a type."""
 
     def __init__(self, in_dim: int, *, slope=1) -> None:
         super().__init__(in_dim, in_dim)

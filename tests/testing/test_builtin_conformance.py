@@ -1,4 +1,4 @@
-"""Whatever is built in passes the checks that third parties are given."""
+"""Everything built in passes the checks that are offered to third parties."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from encbench.testing import (
 )
 
 NOT_KEPT = ("failed", "advice")
-"""Outcomes; what is advice for third parties is expected of what is built in."""
+"""Outcomes that are refused; advice to third parties is an obligation for built-ins."""
 GRID = {"levels": 2, "base_resolution": 2, "max_resolution": 3, "features_per_level": 1}
 SMALL = {
     "audio": {"duration": 0.01},
@@ -64,7 +64,7 @@ SMALL = {
     "video": {"side": 6, "frames": 4},
     "wire": {"features": 6},
 }
-"""Small tables prove as much as large ones; what is not here is checked with its defaults."""
+"""Small tables prove as much as large ones; encodings not listed are checked with defaults."""
 
 
 def conformance(

@@ -1,4 +1,4 @@
-"""Each fault is found by the check that is there for it, with a message that helps."""
+"""Each fault is found by the check intended for it, with a helpful message."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.testing import faulty_encodings as faulty
 
 
 class TestLine(EncodingConformance):
-    """What an author writes, collected by pytest as theirs is."""
+    """A class such as authors write, collected by pytest."""
 
     encoding = faulty.Line
     parameters = {"nodes": 3}
@@ -78,7 +78,7 @@ def test_a_fault_is_found_and_explained(name, check, words):
 def test_every_check_has_a_fault_that_it_finds():
     marks = test_a_fault_is_found_and_explained.pytestmark
     found = {f"test_{check}" for mark in marks for _, check, _ in mark.args[1]}
-    # what CUDA gives can only be tried where there is CUDA
+    # the check of devices needs CUDA
     assert found == set(EncodingConformance.checks()) - {"test_devices"}
 
 

@@ -1,4 +1,4 @@
-"""Each fault of a task is found by the check that is there for it."""
+"""Each fault of a task is found by the check intended for it."""
 
 from __future__ import annotations
 
