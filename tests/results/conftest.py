@@ -1,4 +1,4 @@
-"""A cell's result, to be stored."""
+"""Fixtures: the result of a cell, to be stored."""
 
 from __future__ import annotations
 

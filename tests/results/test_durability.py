@@ -1,4 +1,4 @@
-"""What is on disk at each moment while a record is written."""
+"""Which files are on disk at each moment while a record is written."""
 
 import os
 from pathlib import Path
@@ -15,7 +15,7 @@ def write(store, result, **changes):
 
 @pytest.fixture
 def on_disk(monkeypatch):
-    """Names flushed to the disk so far, and at each renaming of a folder those until then."""
+    """Names of the files flushed to disk, in total and until each renaming of a folder."""
     flushed, renamed = set(), []
     fsync, rename = os.fsync, Path.rename
 

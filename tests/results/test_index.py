@@ -1,4 +1,4 @@
-"""The index of a results folder makes reading quicker, and is never believed over the records."""
+"""The index of a results folder makes reading faster, but the records take precedence."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(made: Path, tmp_path: Path) -> Path:
-    """A results folder of 30 records without an index, all some time old."""
+    """A results folder of 30 records without an index; all files are old enough to be indexed."""
     shutil.copytree(made, tmp_path / "results")
     settle(tmp_path / "results")
     return tmp_path / "results"
@@ -37,7 +37,7 @@ def folder(made: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Folders of records whose files are read, not found in the index."""
+    """Folders of records that are read from their files instead of the index."""
     read: list[Path] = []
     whole = store_module.read_record
     monkeypatch.setattr(
@@ -69,7 +69,7 @@ def test_what_planning_needs_of_a_record_is_in_the_index(folder, opened):
     assert opened == []
     assert listed[3].record == Store(folder).records()[3].record
     assert opened == []
-    # and the same without an index
+    # the result is the same without an index
     (folder / "index.sqlite").unlink()
     assert outlines(folder) == first
 
@@ -91,7 +91,7 @@ def test_a_listed_record_is_read_anew_once_it_is_let_go_of(folder, opened):
     stored.forget()
     assert stored.record == read == first
     assert stored.record is not read
-    # what the index holds now is not what was listed
+    # the index now has another version of the record than was listed
     with sqlite3.connect(folder / "index.sqlite") as connection:
         (table,) = connection.execute("SELECT name FROM sqlite_master").fetchone()
         connection.execute(f"UPDATE {table} SET record = replace(record, 'ok', 'no')")
@@ -233,7 +233,7 @@ def test_an_index_that_is_damaged_costs_time_alone(folder, how, opened, caplog):
     told = [record.message for record in caplog.records]
     assert len(told) == (how not in quiet)
     assert all("index.sqlite is not used (" in line for line in told)
-    # and it is made again
+    # the index is made again
     assert opened or how == "journal"
     opened.clear()
     assert contents(folder) == first
@@ -254,7 +254,7 @@ def test_an_index_of_another_folder_says_nothing(folder, made, tmp_path):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to be somebody else")
 def test_a_folder_that_cannot_be_written_is_read_and_gets_no_index(made):
-    # pytest's own temporary folders are closed to others
+    # other users cannot enter pytest's temporary folders
     with tempfile.TemporaryDirectory() as place:
         Path(place).chmod(0o755)
         folder = Path(place) / "results"
@@ -332,7 +332,7 @@ def test_records_of_both_layouts_lie_in_one_folder(folder):
     with store.writing():
         stored = store.record(keys[0])
         written = store.write(stored.record, stored.arrays, {})
-        # in the place of the earlier one
+        # replaces the earlier record
         assert written.path == folder / "records" / keys[0]
         store.remove(keys[1])
         store.remove(keys[2])

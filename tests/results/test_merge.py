@@ -1,4 +1,4 @@
-"""Merging loses no result silently, changes no input, and says what it chose."""
+"""Merging loses no result silently, changes no input, and reports its choices."""
 
 import hashlib
 import json
@@ -22,13 +22,13 @@ from encbench.suite.config import cell_key
 
 @pytest.fixture(scope="module")
 def originals(tmp_path_factory):
-    """Holds what ``folders`` copies, once the first test has run the suites."""
+    """Folder with the results that ``folders`` copies; the first test fills it."""
     return tmp_path_factory.mktemp("originals")
 
 
 @pytest.fixture
 def folders(tmp_path, originals, registry, suite):
-    """Two folders: both have scaled seed 0; a has seed 1 too, b a cell that failed."""
+    """Two folders: both have scaled with seed 0; a also seed 1, b also a failed cell."""
     for name, changes in {
         "a": {"seeds": [0, 1]},
         "b": {"encodings": ["scaled", "nan"]},
@@ -41,13 +41,13 @@ def folders(tmp_path, originals, registry, suite):
 
 
 def shared(*folders):
-    """Key of the one cell that all have."""
+    """Key of the only cell that all folders have."""
     (key,) = set.intersection(*({s.record.key for s in Store(f).records()} for f in folders))
     return key
 
 
 def rewritten(folder, key, **changes):
-    """A record as if it had been made otherwise."""
+    """Rewrite a record with other values."""
     store = Store(folder)
     stored = store.record(key)
     source = stored.record.provenance
@@ -60,7 +60,7 @@ def rewritten(folder, key, **changes):
 
 
 def contents(folder):
-    # the lock file stays, also where nothing was written; readers may make an index
+    # the lock file stays even if nothing was written; readers may make an index
     return {
         str(p.relative_to(folder)): p.read_bytes()
         for p in folder.rglob("*")
@@ -114,7 +114,7 @@ def test_of_two_records_one_is_kept_for_a_reason(folders, tmp_path, prefer, stat
 def test_newer_compares_times_not_texts(folders, tmp_path):
     a, b = folders
     key = shared(a, b)
-    # the first is an hour later, and would come first as text
+    # the first is an hour later, but earlier if compared as text
     rewritten(a, key, finished="2026-01-01T10:00:00-05:00", best=1.0)
     rewritten(b, key, finished="2026-01-01T14:00:00+00:00", best=2.0)
     merge([b, a], tmp_path / "out", "newer")
@@ -150,7 +150,7 @@ def test_a_folder_that_holds_others_is_not_merged_into(folders, tmp_path):
 
 
 def unfinished_merge(inputs, out, **options):
-    """As a merge that is killed leaves it: some of the records, and not yet what they are of."""
+    """Leave the folder as a killed merge does: some records are missing, and so is run.json."""
     merge(inputs, out, **options)
     (out / "run.json").unlink()
     shutil.rmtree(Store(out).records()[0].path)
@@ -253,7 +253,7 @@ def test_a_pipe_for_the_suites_is_not_waited_for(folders, tmp_path):
 
 
 def test_a_picture_that_unpacks_to_gigabytes_is_damaged(folders, tmp_path):
-    """One of a record up to schema version 2, whose manifest has no checksum of it."""
+    """A picture of a record of schema version 2, which has no checksum of its files."""
     a, b = folders
     key = as_older(Store(a).record(shared(a, b)), "1.0")
     file = Store(a).place(key) / "prediction.png"
@@ -320,7 +320,7 @@ def test_a_damaged_record_is_left_out_and_the_whole_one_taken(
     name = {"json": "record.json", "arrays": "arrays.npz", "picture": "prediction.png"}[damage]
     file = Store(a).place(key) / name
     flipped = bytearray(file.read_bytes())
-    # in the middle of compressed data, whose length stays
+    # flip bits in the compressed data; the length does not change
     flipped[len(flipped) // 2] ^= 0xFF
     file.write_bytes(flipped)
     with pytest.raises(typer.Exit) as end:
@@ -354,7 +354,7 @@ def test_an_older_record_stays_as_it_is(folders, tmp_path):
 def as_older(stored, version, **changes):
     """Turn a record into one of schema version 2, made with a version of its plug-ins.
 
-    Its key is of that time, when another version was another cell.
+    Its key is that of schema version 2, which depends on versions.
     """
     data = json.loads((stored.path / "record.json").read_text()) | changes
     del data["cell"]["weights_version"]
@@ -391,7 +391,7 @@ def test_of_one_cell_under_two_versions_one_is_kept_and_the_other_named(folders,
 
 @pytest.mark.parametrize("older", ["a", "b"])
 def test_one_record_of_a_cell_is_kept_whatever_key_it_had(folders, tmp_path, older):
-    """Also where the folder that is merged into holds it under its older key."""
+    """This also holds if the output folder has the cell under its older key."""
     a, b = folders
     key = shared(a, b)
     as_older(Store(tmp_path / older).record(key), "0.9")
@@ -467,7 +467,7 @@ def cells(suite):
     }
 
 
-# a busy machine is no fault of the strategy
+# on a busy machine the strategy may be slow
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.lists(SUITES, min_size=1, max_size=4))
 def test_a_merged_suite_asks_for_just_the_cells_of_all(suites):
@@ -491,7 +491,7 @@ def test_suites_whose_cross_product_would_be_more_are_listed(suite):
 
 
 def test_a_setting_that_equals_its_default_is_not_the_same_as_none(suite):
-    """The task's own setting holds where the suite has none."""
+    """If the suite does not give a setting, the task's own is used."""
     suites = [asked(suite, seeds=[seed], training=t) for seed, t in enumerate(TRAININGS)]
     assert merged_suites(suites) == suites
     assert len(merged_suites([asked(suite, seeds=[0]), asked(suite, seeds=[1], network={})])) == 1
@@ -507,7 +507,7 @@ def test_a_merged_folder_names_the_suites_of_all(folders, tmp_path):
 
 
 def test_suites_stored_by_an_older_encbench_are_read_without_their_defaults(suite, tmp_path):
-    """It filled them in, and they would take precedence over the task's own."""
+    """Older versions stored defaults, which would take precedence over the task's settings."""
     full = suite.model_dump(mode="json")
     assert full["training"]["lr_factor"] == 1.5
     other = full | {"name": "other", "seeds": [3]}

@@ -1,4 +1,4 @@
-"""The order of names, which decides colours."""
+"""The order of names, which determines colours."""
 
 import itertools
 
@@ -12,7 +12,7 @@ from encbench.results.palette import colour_order
     [
         ["ffe:levels=4", "ffe:levels=16", "mpe"],
         ["lr=1e-3", "lr=0.01", "lr=0.05", "lr=0.1", "lr=1", "lr=auto"],
-        # equal numbers: whatever order a set gives them in, the names decide
+        # equal numbers: the names decide, whatever the order of a set
         ["FFE 1", "ffe 01", "ffe 1", "ffe 1.0"],
     ],
 )

@@ -1,4 +1,4 @@
-"""A record says in which environment it was made, and collecting that costs nothing."""
+"""A record describes the environment it was made in, and collecting that takes no time."""
 
 import os
 import subprocess

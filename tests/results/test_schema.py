@@ -1,4 +1,4 @@
-"""Records of every version stay readable, and stay as they were written."""
+"""Records of every schema version can be read, and are not changed on disk."""
 
 import json
 import logging
@@ -27,14 +27,14 @@ def text_of(version):
 
 @pytest.fixture
 def old(tmp_path):
-    """Puts a record of an older version, less the files that lay beside it, in a folder."""
+    """Writes a record of an older version to a folder, without the files beside it."""
 
     def put(version):
         data = json.loads(text_of(version))
         assert data["schema_version"] == version
         folder = tmp_path / "records" / data["key"]
         folder.mkdir(parents=True)
-        # version 2 is sealed: it is stored without its files
+        # version 2 has a checksum and cannot be edited; its sample lists no files
         text = text_of(version) if version > 1 else json.dumps(data | {"files": {}}, indent=2)
         (folder / "record.json").write_text(text)
         return folder / "record.json"
@@ -52,7 +52,7 @@ def test_an_older_record_is_read_and_left_as_it_was(tmp_path, old, version):
     assert file.read_bytes() == before
     record, written = stored.record, json.loads(before)
     assert record.schema_version == SCHEMA_VERSION
-    # what it did say is said unchanged
+    # the fields that it had are unchanged
     read = record.model_dump(mode="json")
     for name in ("key", "metrics", "spectra", "durations"):
         assert read[name] == written[name]
@@ -69,14 +69,14 @@ def test_a_changed_record_of_version_2_is_damaged(tmp_path, old, caplog):
     file.write_text(file.read_text().replace('"status": "ok"', '"status": "failed"'))
     assert Store(tmp_path).records() == []
     assert "not as it was written" in caplog.text
-    # as that version had it, a change that is meant has no checksum
+    # in that version, an intended change sets the checksum to null
     file.write_text(json.dumps(json.loads(file.read_text()) | {"checksum": None}))
     (stored,) = Store(tmp_path).records()
     assert stored.record.status == "failed"
 
 
 def test_a_record_of_version_2_stands_for_the_cell_that_is_planned_today(tmp_path, old, caplog):
-    """Its key depended on the version of the plug-ins; the cell is found all the same."""
+    """Its key depended on the versions of plug-ins, but the cell is found."""
     key = json.loads(old(2).read_text())["key"]
     asked = load_suite("paper/protocol", default_registry())
     cells = plan(asked, default_registry())
@@ -85,7 +85,7 @@ def test_a_record_of_version_2_stands_for_the_cell_that_is_planned_today(tmp_pat
     assert recorded.key == key != cell_key(cell)
     assert cell == recorded.cell.model_copy(update={"weights_version": None})
     assert len(left_to_run(cells, tmp_path)) == len(cells) - 1
-    # a later release runs it again, by default
+    # a newer version of the plug-in runs it again by default
     newer = cell.encoding.model_copy(update={"version": "99"})
     released = cell.model_copy(update={"encoding": newer})
     with caplog.at_level(logging.WARNING, "encbench"):
@@ -95,7 +95,7 @@ def test_a_record_of_version_2_stands_for_the_cell_that_is_planned_today(tmp_pat
 
 
 def as_version_2(stored, key):
-    """Turn a record into one of schema version 2, under the key that it had then."""
+    """Turn a record into one of schema version 2 with the given key."""
     data = json.loads((stored.path / "record.json").read_text())
     files = {name: entry.size for name, entry in stored.files.items()}
     data |= {"schema_version": 2, "key": key, "files": files, "checksum": None}
@@ -108,7 +108,7 @@ def as_version_2(stored, key):
 def test_a_record_of_version_2_is_reused_and_replaced_by_one_of_its_cell(
     tmp_path, registry, suite, old
 ):
-    """No cell has two records, neither reused nor run again."""
+    """No cell has two records, whether it is reused or run again."""
     key = "0123456789abcdef0123"
     options = {"registry": registry, "jobs": 1, "device": "cpu", "report": False}
     (stored,) = run_suite(suite, tmp_path, **options).records
@@ -116,7 +116,7 @@ def test_a_record_of_version_2_is_reused_and_replaced_by_one_of_its_cell(
     again = run_suite(suite, tmp_path, **options)
     assert (again.reused, [s.record.key for s in again.records]) == (1, [key])
     assert again.records[0].record.cell.weights_version == "1.0"
-    # what is beside it is checked by the checksums that the files have themselves
+    # the files beside it are checked by the checksums in their formats
     array = again.records[0].path / "arrays.npz"
     content = bytearray(array.read_bytes())
     content[len(content) // 2] ^= 0xFF
@@ -129,7 +129,7 @@ def test_a_record_of_version_2_is_reused_and_replaced_by_one_of_its_cell(
 def test_a_whole_record_that_a_failed_one_replaced_does_not_stand_for_an_interrupted_cell(
     tmp_path, registry, suite
 ):
-    """As a run leaves both that is killed between writing the one and removing the other."""
+    """A run leaves both if it is killed between writing one and removing the other."""
     options = {"registry": registry, "jobs": 1, "device": "cpu", "report": False}
     (stored,) = run_suite(suite, tmp_path, **options).records
     whole = stored.record
@@ -149,7 +149,7 @@ def test_a_whole_record_that_a_failed_one_replaced_does_not_stand_for_an_interru
 
 
 def test_running_an_older_record_again_starts_from_its_weights(tmp_path, old):
-    """lr_crit at the start depends on weights and points, and on nothing that training did."""
+    """lr_crit at the start depends only on weights and points, not on training."""
     old(2)
     (stored,) = Store(tmp_path).records()
     registry = default_registry()

@@ -1,4 +1,4 @@
-"""A record is there whole, or not at all."""
+"""A record is complete or does not exist."""
 
 import errno
 import hashlib
@@ -25,7 +25,7 @@ def write(store, result):
 
 
 def in_records(directory):
-    """Names of all that is there, the folders between left out."""
+    """Names of all entries in ``records`` except the folders named after a key's beginning."""
     records = directory / "records"
     return sorted(p.name for p in (*records.iterdir(), *records.glob("??/*")) if len(p.name) > 2)
 
@@ -70,7 +70,7 @@ def test_a_damaged_record_is_set_aside_and_run_again(tmp_path, registry, suite, 
     elif damage == "missing":
         (folder / "prediction.png").unlink()
     elif damage == "flip":
-        # one bit of one digit: still JSON, still a record, a wrong number
+        # flips one bit of a digit: still valid JSON and a valid record, but a wrong number
         at = text.index('"best": ') + len('"best": ') + 4
         file.write_text(text[:at] + chr(ord(text[at]) ^ 1) + text[at + 1 :])
         assert json.loads(file.read_text())["best"] != json.loads(text)["best"]
@@ -173,7 +173,7 @@ def test_a_flipped_bit_anywhere_in_a_record_is_found(tmp_path, result):
 
 
 def same_json(one, other):
-    """White space changed alone."""
+    """The change may affect only white space."""
     try:
         return json.loads(one) == json.loads(other)
     except ValueError:
@@ -187,7 +187,7 @@ def test_every_suite_that_was_run_into_a_folder_is_kept_in_order(tmp_path):
         assert (store.suites(), store.suite_name()) == ([], None)
         for suite in (first, second, first):
             store.write_suite(suite)
-    # the one that was run again is the last one
+    # the suite that was run again is last
     assert store.suites() == [second, first]
     assert store.suite_name() == "second + first"
 
@@ -242,7 +242,7 @@ def test_damage_that_happens_again_finds_another_place(tmp_path, result):
             with store.writing():
                 (write(store, result).path / "record.json").write_text("")
                 assert store.listed(set_aside=True) == []
-        # somebody has looked, and throws one away
+        # the user removes one of them
         names = {path.name for path in (tmp_path / "damaged").iterdir()}
         shutil.rmtree(tmp_path / "damaged" / f"{key}-1")
     assert names == {key, f"{key}-1", f"{key}-2", f"{key}-3"}
@@ -250,7 +250,7 @@ def test_damage_that_happens_again_finds_another_place(tmp_path, result):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to be somebody else")
 def test_a_record_that_may_not_be_read_is_skipped_with_the_reason(result, caplog):
-    # pytest's own temporary folders are closed to others
+    # other users cannot enter pytest's temporary folders
     with tempfile.TemporaryDirectory() as place:
         Path(place).chmod(0o755)
         store = Store(place)
@@ -335,7 +335,7 @@ def test_a_disk_that_fills_up_leaves_no_half_record_and_keeps_the_old_one(tmp_pa
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of so many bytes and files."""
+    """Mounts a file system with a maximum number of bytes and files."""
     mounted = []
 
     def mount(size, files):
@@ -360,7 +360,7 @@ def small_disk(tmp_path):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small file system")
 def test_a_full_disk_is_one_clear_line_and_what_was_written_stays(small_disk, result):
-    # a record takes an inode for its folder and each file, a page of 4 KiB for each file
+    # a record needs an inode for its folder, and an inode and a page of 4 KiB per file
     failures = []
     for pages, inodes in [(1000, n) for n in range(8, 12)] + [(n, 1000) for n in range(2, 8)]:
         store = Store(small_disk(4096 * pages, inodes))
@@ -398,7 +398,7 @@ def test_what_a_killed_writer_left_is_cleaned_up(tmp_path, result):
     (records / ".new-abc-1").mkdir()
     (records / ".new-abc-1" / "weights.safetensors").write_bytes(b"half")
     assert len(store.records()) == 1
-    # killed between the two renames of a replacement: the old one comes back
+    # killed between the two renames of a replacement: the old record is restored
     store.place(result.record.key).rename(records / f".old-{result.record.key}")
     with store.writing():
         (stored,) = store.records()
@@ -471,7 +471,7 @@ source, target = Store(sys.argv[1]), Store(sys.argv[2])
 with target.writing():
     print("ready", flush=True)
     for turn in itertools.count():
-        # of another size each time, so that parts of two records do not pass for one
+        # each has another size, so that a mixture of two records is detected
         arrays = {**stored.arrays, "turn": np.arange(turn % 7)}
         for number in range(5):
             record = stored.record.model_copy(update={"key": f"{number:020d}", "steps": turn})
@@ -491,7 +491,7 @@ def test_a_writer_killed_at_any_moment_leaves_whole_records_alone(tmp_path, resu
                 writer.stdout.readline()
                 deadline = time.monotonic() + 0.05 + 0.037 * number
                 while time.monotonic() < deadline:
-                    # each record is there from its first writing on, while it is replaced too
+                    # each record can be read once it was first written, even while it is replaced
                     keys = [stored.record.key for stored in target.records()]
                     assert len(keys) >= seen
                     seen = len(keys)

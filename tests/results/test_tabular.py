@@ -1,4 +1,4 @@
-"""What is exported is what was recorded, to the last digit, whatever program reads it."""
+"""Exported values equal the recorded ones to the last digit, in any program."""
 
 import csv
 import io
@@ -33,7 +33,7 @@ def suite():
 
 @pytest.fixture
 def results(tmp_path, registry, suite):
-    """Three cells: one that is fine, one that failed, one whose numbers are none."""
+    """Three cells: one ok, one failed, one with values that are NaN."""
     suite = type(suite).model_validate(suite.model_dump() | {"encodings": ["scaled", "nan"]})
     run = run_suite(suite, tmp_path / "results", registry=registry, jobs=1, device="cpu")
     assert [s.record.status for s in run.records] == ["ok", "failed"]
@@ -76,7 +76,7 @@ def test_csv_comes_back_as_it_was(results, capsys):
     assert len(read) == len(rows) == 3
     for got, meant in zip(read, rows, strict=True):
         assert list(got) == list(meant)
-        # CSV has one way to write no value and an empty text
+        # in CSV, missing values and empty texts are the same
         wrong = [n for n, v in meant.items() if not same(got[n], None if v == "" else v)]
         assert wrong == []
 
@@ -91,7 +91,7 @@ def test_parquet_comes_back_as_it_was_with_types_and_units(results, tmp_path):
     unit = table.schema.field("duration.training_s").metadata
     assert unit == {b"unit": b"s"}
     assert table.schema.field("peak_memory_bytes").metadata == {b"unit": b"B"}
-    # a column that nothing fills still has its type
+    # a column without values still has its type
     assert str(table.schema.field("training.epochs").type) == "int64"
 
 

@@ -1,4 +1,4 @@
-"""Runs as a user starts them: a process of their own, and where needed a cluster."""
+"""Fixtures that start runs in separate processes, and a cluster for those that need one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests import processes
 from tests.processes import outside
 
 GUARD = 900.0
-"""Seconds after which a wait has failed. No test expects anything of the machine's speed."""
+"""Time limit of a wait [s]; no test depends on the speed of the machine."""
 FAULTS = Path(__file__).parent.parent / "third_party" / "encbench-faults"
 
 SUITE = """
@@ -39,19 +39,19 @@ points = 12
 
 
 def environment(**more: str) -> dict[str, str]:
-    """One thread a process, and nothing of the pytest that runs this."""
+    """Environment with one thread per process, and without variables set by pytest."""
     return {**outside(), "OMP_NUM_THREADS": "1", "COLUMNS": "200", **more}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A limit on the clock that only a test that hangs reaches, here where processes start."""
+    """Set a time limit that only a hanging test reaches, for tests that start processes."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.timeout(2 * GUARD), append=False)
 
 
 class Run:
-    """``encbench run`` in a process group of its own."""
+    """``encbench run`` in a separate process group."""
 
     def __init__(self, folder: Path, *arguments: str, afresh: bool = False, **more: str) -> None:
         self.out = Path(arguments[arguments.index("-o") + 1])
@@ -73,7 +73,7 @@ class Run:
         return self.process.wait(timeout=seconds)
 
     def records(self) -> dict[str, dict[str, Any]]:
-        """By encoding and seed, as they are on disk now."""
+        """The records on disk, by encoding and seed."""
         found = {}
         for file in self.out.glob("records/??/*/record.json"):
             record = json.loads(file.read_text())
@@ -85,7 +85,7 @@ class Run:
         return found
 
     def until(self, condition: Callable[[], object], seconds: float = GUARD) -> None:
-        """Wait while it runs."""
+        """Wait for a condition while the run goes on."""
         deadline = time.monotonic() + seconds
         while not condition():
             assert self.process.poll() is None, self.said()
@@ -98,7 +98,7 @@ class Run:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Run]]:
-    """Starts runs in the test's folder; none outlives the test."""
+    """Starts runs in the test's folder, and ends them with the test."""
     runs = []
 
     def begin(*arguments: str, afresh: bool = False, **more: str) -> Run:
@@ -164,7 +164,7 @@ class Cluster:
         )
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> None:
-        """Signal a process with all its children, and wait for its end."""
+        """Send a signal to a process and all its children, and wait until it ends."""
         process = self.processes.pop(name)
         os.killpg(process.pid, number)
         process.wait(timeout=GUARD)
@@ -198,13 +198,13 @@ def started_in(folder: Path, faults: str) -> Iterator[Cluster]:
 
 @pytest.fixture
 def cluster(tmp_path: Path, faults: str) -> Iterator[Cluster]:
-    """A scheduler; the test starts its workers, and may end any of them."""
+    """A scheduler; the test starts its workers and may end them."""
     yield from started_in(tmp_path, faults)
 
 
 @pytest.fixture(scope="module")
 def shared_cluster(tmp_path_factory: pytest.TempPathFactory, faults: str) -> Iterator[Cluster]:
-    """With a worker "one" of three threads, for tests after which both still run."""
+    """A scheduler and a worker "one" with three threads, for tests that end neither."""
     for started in started_in(tmp_path_factory.mktemp("shared"), faults):
         started.worker("one", "--nthreads", "3")
         yield started

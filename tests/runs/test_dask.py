@@ -1,4 +1,4 @@
-"""Cells on a Dask cluster, on the loopback: workers, scheduler and coordinator may go."""
+"""Cells on a local Dask cluster whose workers, scheduler or coordinator may be lost."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tests.processes import outliving
 from tests.runs.conftest import GUARD
 
 CELLS = int(os.environ.get("ENCBENCH_SOAK_CELLS", "24"))
-"""A multiple of four; the whole soak is 200."""
+"""Number of cells, a multiple of four; a long soak test uses 200."""
 
 
 def content(run):
-    """What must be the same wherever a cell ran, to the last digit."""
+    """Values that must be equal to the last digit wherever a cell ran."""
     found = {}
     for folder in run.out.glob("records/??/*"):
         with np.load(folder / "arrays.npz") as arrays:
@@ -140,7 +140,7 @@ def test_a_worker_without_the_plugin_costs_no_cell(start, suite_file, cluster, t
 
 @pytest.fixture
 def other_version(cluster, tmp_path):
-    """A search path on which encbench says that it is another version."""
+    """A module search path on which encbench has another version."""
     info = tmp_path / "other" / "encbench-9.9.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: encbench\nVersion: 9.9\n")
@@ -226,7 +226,7 @@ def test_a_misbehaving_cell_costs_no_worker(start, suite_file, shared_cluster, t
 
 
 def test_a_file_that_a_worker_lacks_is_named_with_the_worker(start, cluster, tmp_path):
-    # the coordinator reads the photograph; by the time the worker does, it is another one
+    # the photograph changes after the coordinator and before the worker reads it
     from PIL import Image
 
     photo = tmp_path / "photo.png"
@@ -273,7 +273,7 @@ def test_a_lost_scheduler_is_an_error_that_says_what_to_do(start, suite_file, cl
 
 
 class Answered:
-    """A future whose result is there at once."""
+    """A future whose result is available at once."""
 
     def __init__(self, client, cell):
         self.client, self.cell = client, cell
@@ -293,7 +293,7 @@ class Answered:
 
 
 class Scheduler:
-    """What the executor needs of a client, with so many threads of workers."""
+    """The part of a client that the executor uses, with a given number of worker threads."""
 
     status = "running"
 
@@ -321,7 +321,7 @@ def test_a_few_cells_a_thread_are_submitted_however_many_there_are(suite, regist
     pytest.importorskip("distributed", reason="Dask is an optional extra")
     from encbench.runs.executors import dask
 
-    monkeypatch.setattr(dask, "RESULT_SECONDS", 0.0)  # it looks at the workers every time
+    monkeypatch.setattr(dask, "RESULT_SECONDS", 0.0)  # it checks the workers every time
     many = Suite.model_validate(suite.model_dump() | {"seeds": list(range(300))})
     client = Scheduler()
     executor = dask.Dask(client, RunOptions(), {"one"})
@@ -333,7 +333,7 @@ def test_a_few_cells_a_thread_are_submitted_however_many_there_are(suite, regist
     assert client.most == 16 * dask.WINDOW
     executor.drain()
     left = list(results)
-    # what was submitted and did not begin is taken back, the rest never goes there
+    # submitted cells that did not begin are cancelled, the others are never submitted
     assert len(seen) == 200
     assert len(left) <= 16 * dask.WINDOW
     assert client.submitted == 0

@@ -1,4 +1,4 @@
-"""The time of a plan, from some of its cells."""
+"""The time of a plan is estimated from some of its cells."""
 
 from __future__ import annotations
 

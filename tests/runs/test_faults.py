@@ -1,4 +1,4 @@
-"""A plug-in that misbehaves costs its own cell, and the record says how."""
+"""A plug-in that misbehaves costs only its own cell, and the record says why."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_cell_past_its_time_stops_or_is_killed(start, suite_file, faults, tmp_
     for name in ("hangs", "hangs_in_c", "refuses"):
         assert records[name]["status"] == "timeout", records[name]["error"]
         assert records[name]["phase"] == "setup"
-    # stopped from inside: the traceback says where it hung
+    # it was stopped from inside: the traceback shows where it hung
     assert records["hangs"]["error"]["message"] == "ran past its limit of 30 s"
     assert "time.sleep(3600)" in records["hangs"]["error"]["traceback"]
     for name in ("hangs_in_c", "refuses"):
@@ -97,7 +97,7 @@ def child_of_the_plugin(run, folder):
 def test_a_cell_that_holds_too_much_memory_stops_or_is_killed(start, suite_file, faults, tmp_path):
     run = start(
         *(suite_file(["eats", "devours", "identity"]), "-o", str(tmp_path / "out")),
-        # a forked process holds what the server has imported besides
+        # the memory of a forked process includes what the server has imported
         *("-j", "1", "--memory", "1.5GB"),
         PYTHONPATH=faults,
     )
@@ -128,8 +128,8 @@ def test_on_failure_stop_begins_no_other_cell(start, suite_file, faults, tmp_pat
 def test_a_small_cell_after_a_large_one_has_the_peak_memory_of_a_new_process(
     start, suite_file, tmp_path
 ):
-    """A process keeps 18 MiB of width 1400, 6 % of what the small cell has at most; that of new
-    processes differs by 0.1 %. With -j 1 the process is the run's own, which holds more still."""
+    """After a cell of width 1400, 18 MiB stay in use, 6 % of the small cell's peak; new processes
+    differ by 0.1 %. With -j 1, the process is the run's own, which uses even more memory."""
     suite = suite_file(["identity"])
     quick = ("--depth", "4", "--steps", "2", "--lr", "1e-4", "--set", "ntk.points=0")
 
@@ -151,7 +151,7 @@ def test_a_small_cell_after_a_large_one_has_the_peak_memory_of_a_new_process(
 
 
 def test_what_an_encoding_keeps_does_not_count_for_the_next(start, suite_file, faults, tmp_path):
-    """It keeps 256 MiB until its process ends, so that this holds as much as it ever did."""
+    """It keeps 256 MiB until its process ends, so the process still uses its peak memory."""
     suite = suite_file(["keeps", "identity"])
     out = str(tmp_path / "out")
     run = start(suite, "-o", out, "-j", "1", "--memory", "16GB", PYTHONPATH=faults)

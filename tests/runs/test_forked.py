@@ -1,4 +1,4 @@
-"""What processes that are forked compute is what one process computes, whatever becomes of them."""
+"""Forked processes yield the same results as one process, even if some of them die."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs on a GPU: in processes, so that an error that ends all computing there costs one cell."""
+"""GPU runs use processes, since after some errors a process cannot use the GPU any more."""
 
 import os
 

@@ -35,7 +35,7 @@ def suite(quick_suite):
 
 
 def registry_with(encodings=None, metrics=None):
-    """The tests' own plug-in with more encodings and metrics, and the built-in metrics."""
+    """Registry of the tests' plug-in, further encodings and metrics, and the built-in metrics."""
     built_in = next(p for p in default_host().plugins if p.offers.get("metric"))
     ours = module(
         encodings={"scaled": Scaled, **(encodings or {})},
@@ -54,7 +54,7 @@ def cells_of(suite, folder, registry, *encodings):
 
 
 def careless(change):
-    """An encoding that changes something of the process when it is built."""
+    """An encoding that changes process-wide state when it is built."""
 
     class Careless(Scaled):
         def __init__(self, in_dim: int) -> None:
@@ -75,7 +75,7 @@ CHANGES = {
 
 
 class Draws(Scaled):
-    """Weights from the generators that everybody shares."""
+    """Weights drawn from the global random generators."""
 
     def __init__(self, in_dim: int) -> None:
         super().__init__(in_dim, scale=1 + random.random() + np.random.random())  # noqa: NPY002
@@ -119,7 +119,7 @@ def test_what_a_cell_changes_is_gone_for_the_next(suite, tmp_path, monkeypatch, 
     after = cells_of(suite, "after", registry, "careless", later)[later]
     assert after.metrics["psnr"] == alone.metrics["psnr"]
     assert after.learning_rate == alone.learning_rate
-    # records are where they were to be
+    # records are in the requested folder
     assert len(Store(tmp_path / "after").keys()) == 2
     assert torch.get_default_dtype() == torch.float32
     assert torch.is_grad_enabled()
@@ -127,7 +127,7 @@ def test_what_a_cell_changes_is_gone_for_the_next(suite, tmp_path, monkeypatch, 
 
 
 class Given(Metric):
-    """Gives what its subclass has."""
+    """A metric that returns or raises the ``found`` of its subclass."""
 
     kind = "image"
     range = (0.0, 1.0)
@@ -219,7 +219,7 @@ def test_whatever_an_encoding_raises_is_its_own_record(suite, tmp_path, error):
 
 
 class Weighty:
-    """Stands for much memory."""
+    """A stand-in for an object that takes much memory."""
 
     alive: weakref.WeakSet[Weighty] = weakref.WeakSet()
 
@@ -228,7 +228,7 @@ class Weighty:
 
 
 class Hangs(Scaled):
-    """Waits, with something in a local variable."""
+    """An encoding that hangs with an object in a local variable."""
 
     def forward(self, x):
         held = Weighty()

@@ -1,4 +1,4 @@
-"""What a cell's record says of kernel and target, drift and predicted training."""
+"""Kernel and target, drift and predicted training in a cell's record."""
 
 from __future__ import annotations
 
@@ -110,13 +110,13 @@ def test_the_predicted_curve_is_that_of_eigenvectors_and_near_what_is_measured()
     expected = predict_training(kernel, residual, 0.002 * steps)
     assert result.arrays["linearized_loss"] == pytest.approx(expected.loss, rel=1e-6)
     assert found.loss == pytest.approx(expected.loss[-1], rel=1e-6)
-    # the loss of a step is that before it
+    # the loss recorded for a step is that before the step
     measured = np.interp(steps[1:-1], result.arrays["loss_step"] - 1, result.arrays["loss"])
     assert result.arrays["linearized_loss"][1:-1] == pytest.approx(measured, rel=0.02)
 
 
 def predicted(steps: int = 400, lr: float = 2.0, **training: Any):
-    """The prediction of a cell, its kernel and residual, without training."""
+    """A cell's predicted training, kernel and residual, without training it."""
     cell = planned("image:image=camera,side=8,channels=grey", **training)
     task, model, streams = at_start(cell)
     x, y = task.epoch(streams.generator("data"))
@@ -166,7 +166,7 @@ def test_where_nothing_is_predicted_the_record_says_why(training, words) -> None
 
 
 class Drawn(Task):
-    """A function whose kernel is taken at points of its own."""
+    """A function that draws separate points for its kernel."""
 
     in_dim, out_dim = 1, 1
     points_per_epoch = 4

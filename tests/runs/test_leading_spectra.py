@@ -1,4 +1,4 @@
-"""Where all eigenvalues are beyond reach, the leading ones are found, and a bound of the last."""
+"""If not all eigenvalues can be computed, the leading ones are, and a bound of the last."""
 
 from __future__ import annotations
 

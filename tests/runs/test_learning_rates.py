@@ -1,4 +1,4 @@
-"""The rate at which a cell is trained: given, or by a rule from its optimizer and network."""
+"""The learning rate of a cell: given, or derived from its optimizer and network."""
 
 import math
 import random
@@ -48,7 +48,7 @@ def test_sgd_takes_its_factor_times_the_critical_rate(suite, registry, factor):
 def test_adam_takes_its_usual_rate_and_sqrt_of_the_width_times_that_for_ntk_weights(
     suite, registry, width
 ):
-    """A weight of the NTK parameterization is √width times the standard one."""
+    """A weight in NTK parameterization is √width times the standard one."""
     depth = first_cell(suite, registry).network.depth
     usual = 5e-3 * 2 / depth
     standard = first_cell(
@@ -82,7 +82,7 @@ SGD = {"optimizer": "sgd", "schedule": "constant"}
 
 
 def grid_cell(encoding, **training):
-    """A grid on few pixels, whose kernel grows as soon as its features do."""
+    """A grid on few pixels, whose kernel grows with its features."""
     suite = Suite.model_validate(
         {
             "encodings": [encoding],

@@ -1,4 +1,4 @@
-"""Which recorded cells are run again, by their status and what was asked for."""
+"""Which recorded cells are run again, by their status and the option ``rerun``."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from encbench.runs.cell import run_cell
 from encbench.runs.runner import by_cell, left_to_run
 
 FAILED = {"failed", "out_of_memory", "timeout", "interrupted"}
-"""Of which another try may make something else."""
+"""Statuses that may be different after another attempt."""
 AGAIN = {
     "never": set(),
     "failed": FAILED,
@@ -24,7 +24,7 @@ def cells(suite, registry):
 
 @pytest.fixture
 def recorded(cells, registry, tmp_path):
-    """Writes the cell's record with another status."""
+    """Write the cell's record with another status."""
     result = run_cell(cells[0], registry)
 
     def write(status):

@@ -1,4 +1,4 @@
-"""A watcher that fails, an ill-timed signal, a result cut short: the cells are none the worse."""
+"""A failing watcher, an ill-timed signal or a truncated result does not harm the cells."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.runs.conftest import environment
 
 
 class Fails:
-    """A watcher with a mistake, or one whose terminal is gone."""
+    """A watcher that raises, as after a mistake or when its terminal is closed."""
 
     def __init__(self, error):
         self.error = error
@@ -139,14 +139,14 @@ def test_isolated_cells_outlive_no_server_and_are_not_lost_to_its_sigterm(
     ],
 )
 def test_what_no_record_can_hold_is_refused_in_the_cell(pictures, arrays, words):
-    # written later, it would end the run, and every one that goes on from there
+    # if it failed only when written, it would end the run and every resumed one
     with pytest.raises((TypeError, ValueError), match=words):
         Outcome(comparisons={}, pictures=pictures, arrays=arrays)
 
 
 @pytest.mark.parametrize("pairs", [None, [("psnr", (0, 1))], {"psnr": 0.5}, {"psnr": (1, 2, 3)}])
 def test_comparisons_that_are_no_pairs_are_refused_in_the_cell(pairs):
-    # or every metric, none of which is to blame, would say so
+    # otherwise every metric would fail, though none is to blame
     with pytest.raises(TypeError, match=r"comparisons .*; expected a dict"):
         Outcome(comparisons=pairs)
     with pytest.raises(TypeError, match=r"baselines\['without'\] holds .*; expected a dict"):

@@ -1,4 +1,4 @@
-"""Cells of tasks with a loss of their own: run, recorded, and refused where no rate is known."""
+"""Cells of tasks with their own loss: run, recorded, and refused if no rate is known."""
 
 import math
 import re
@@ -16,7 +16,7 @@ from tests.sample_plugin import NotANumber, Scaled, Wave, module, registry_of
 
 
 class Own(Wave):
-    """A wave, and the squared error by a method."""
+    """A wave with a method that computes the squared error."""
 
     def loss(self, model, x, y):
         return (model(x) - y).square().mean()
@@ -81,7 +81,7 @@ def test_adam_has_its_usual_rate(suite):
 
 
 def test_the_rate_of_the_huber_loss_is_stable_up_to_its_bound(suite):
-    """Its curvature is at most half that of the squared error."""
+    """The Huber loss has at most half the curvature of the squared error."""
     registry = registry_with(named("huber"))
     cell = cell_of(suite, registry)
     rate = run_cell(cell, registry).record.learning_rate

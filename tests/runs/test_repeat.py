@@ -1,4 +1,4 @@
-"""A recorded cell can be run again, and what comes out otherwise is named."""
+"""A recorded cell can be run again, and differences in the result are named."""
 
 import hashlib
 import json
@@ -27,7 +27,7 @@ from tests.sample_plugin import Scaled, Wave, module, registry_of
 
 
 class Offset(Wave):
-    """A wave whose height is in a file."""
+    """A wave whose amplitude is read from a file."""
 
     def __init__(self, *, path: str) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ def suite(quick_suite):
 
 @pytest.fixture
 def again(tmp_path, registry, monkeypatch, capsys):
-    """``encbench rerun`` with the tests' plug-ins: exit code and what it said."""
+    """Run ``encbench rerun`` with the tests' plug-ins; returns exit code and output."""
     monkeypatch.setenv("COLUMNS", "200")
 
     def run(*arguments, registry=registry, **options):
@@ -76,7 +76,7 @@ def ran(suite, directory, registry):
 
 
 def changed(stored, directory, **changes):
-    """A record as if something else had come out."""
+    """Rewrite a record with other results."""
     store = Store(directory)
     with store.writing():
         record = stored.record.model_copy(update=changes, deep=True)
@@ -158,7 +158,7 @@ def test_what_was_otherwise_then_is_named(again, stored, tmp_path):
 
 
 def test_a_record_of_version_1_can_be_run_again(again, stored, registry):
-    # the seed of the weights depended on the version of the plug-in then
+    # in version 1, the seed of the weights depended on the version of the plug-in
     cell = stored.record.cell.model_copy(update={"weights_version": "1.0"})
     then = run_cell(cell, registry)
     store = Store(stored.path.parents[2])
@@ -308,7 +308,7 @@ def test_a_record_s_folder_may_lie_anywhere(again, stored, tmp_path, monkeypatch
     assert again(alone)[0] == 0
     monkeypatch.chdir(alone)
     assert again(Path())[0] == 0
-    # beside another one of its key, it is still the one that was named
+    # the named record is used, even if another one with its key exists
     aside = changed(stored, tmp_path / "other", steps=7).path
     shutil.copytree(aside, results / "damaged" / stored.record.key)
     code, said = again(results / "damaged" / stored.record.key)

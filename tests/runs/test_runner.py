@@ -56,12 +56,12 @@ def real_suite(tmp_path, steps=60):
 
 
 def photograph():
-    """20 × 20 pixels; of noise instead, one in twenty diverges."""
+    """An image of 20 × 20 pixels; with noise instead, one run in twenty diverges."""
     return Image.fromarray(skimage.data.camera()[::26, ::26])
 
 
 def numbers(records):
-    """Everything of records that must be reproducible, to the last digit."""
+    """The parts of records that must be reproducible to the last digit."""
     found = {}
     for stored in records:
         record = stored.record
@@ -135,7 +135,7 @@ def test_divergence_is_a_status_with_its_step_and_keeps_the_curves(registry, sui
 
 
 class Slow(Wave):
-    """Its metric takes long beside its training."""
+    """A task whose metric takes much longer than its training."""
 
     def progress_metric(self, predict):
         time.sleep(0.2)
@@ -143,7 +143,7 @@ class Slow(Wave):
 
 
 class Falling(Wave):
-    """Followed by a metric of which less is better."""
+    """A task whose curve is of a metric for which lower is better."""
 
     curve = "bce"
 
@@ -152,7 +152,7 @@ class Falling(Wave):
 
 
 class Overflowing(Encoding):
-    """Finite in float64, in which kernels are computed, and infinite in float32."""
+    """An encoding that is finite in float64, used for kernels, but infinite in float32."""
 
     def __init__(self, in_dim):
         super().__init__(in_dim, in_dim)
@@ -206,7 +206,7 @@ def test_the_first_training_of_a_process_is_not_charged_with_imports(tmp_path):
     )
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    # the optimizer's imports are some eight hundred modules
+    # the optimizer imports some 800 modules
     assert int(done.stdout) < 20
 
 
@@ -283,7 +283,7 @@ def test_order_and_parallelism_change_no_digit(tmp_path):
     reverse = run_suite(backwards, tmp_path / "three", jobs=1, device="cpu", report=False)
     assert serial.all_ok
     records = Store(tmp_path / "two").records()
-    # a process that starts late may find no cell left
+    # a process that starts late may not get any cell
     assert {stored.record.provenance.executor for stored in records} == {"process pool"}
     assert numbers(serial.records) == numbers(records) == numbers(reverse.records)
 
@@ -383,7 +383,7 @@ def test_an_impossible_request_is_refused_before_anything_runs(
 
 
 class Tide(Wave):
-    """A wave whose data come and go."""
+    """A wave whose data can be made unreadable."""
 
     gone = False
 
@@ -400,7 +400,7 @@ class Tide(Wave):
 
 
 class Nameless(Wave):
-    """Its data have no hash: the method returns a number."""
+    """A task whose ``content_hash`` returns a number, so that its data have no hash."""
 
     @classmethod
     def data_hash(cls, **parameters):
@@ -408,7 +408,7 @@ class Nameless(Wave):
 
 
 class Secret(Wave):
-    """Its data have no hash: the method raises, although the data can be read."""
+    """A task whose ``content_hash`` raises, although its data can be read."""
 
     @classmethod
     def data_hash(cls, **parameters):
@@ -450,7 +450,7 @@ def test_a_curve_that_is_no_number_fails_its_cell(suite):
 
 
 def test_a_failed_record_of_unread_data_goes_when_the_data_are_back(tmp_path, suite, monkeypatch):
-    """Whether the cell has run before, and is reused, or not."""
+    """It goes whether the cell has run before and is reused, or runs now."""
     registry = registry_of(ours=module(encodings={"scaled": Scaled}, tasks={"wave": Tide}))
 
     def statuses(folder):

@@ -1,4 +1,4 @@
-"""What is given for a Dask scheduler's address, and is none."""
+"""Addresses that are not those of a Dask scheduler are refused."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def refused(where, words):
     pattern = f"at {re.escape(where)}: .*{re.escape(words)}"
     with pytest.raises(ClusterError, match=pattern), dask.connect(where):
         pass
-    # a client that was half made would complain now
+    # a partly constructed client would raise here
     gc.collect()
 
 

@@ -1,4 +1,4 @@
-"""Trials are drawn from the space that each encoding declares, evenly and reproducibly."""
+"""Trials are drawn evenly and reproducibly from the space that each encoding declares."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ def test_the_ends_of_declared_ranges_are_valid(offer, parameter):
 
 
 def searched(encoding, *, space=(), budget=None, **training):
-    """Name to range of what is searched of an encoding."""
+    """Searched ranges of an encoding, by name."""
     asked = {
         **{"encodings": [encoding], "tasks": ["image:image=camera,side=16"]},
         **{"network": {"width": 64, **training.pop("network", {})}, "training": training},

@@ -1,4 +1,4 @@
-"""A job array runs a suite in shares, into folders of their own or into one, as one run would."""
+"""A job array runs a suite in shares, into one or several folders, with the results of one run."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_no_cell_is_lost_when_the_coordinator_is_killed_at_any_moment(start, sui
         os.killpg(run.process.pid, 9)
         run.process.wait()
         files = {str(f): f.read_bytes() for f in run.out.glob("records/??/*/*")}
-        # what had finished is still there, as it was
+        # finished records are still there, unchanged
         assert kept.items() <= files.items()
         kept = files
     run = start(*arguments)

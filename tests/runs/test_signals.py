@@ -1,4 +1,4 @@
-"""Ctrl-C once, twice, and SIGTERM: what had begun is recorded, and goes on later."""
+"""After Ctrl-C, once or twice, or SIGTERM, begun cells are recorded and the run can resume."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def interrupted(run):
 def test_a_signal_ends_the_run_with_a_record_of_every_cell_that_had_begun(
     long_run, jobs, number, code
 ):
-    # to the whole group, as a terminal and a service manager do
+    # to the whole process group, as terminals and service managers do
     os.killpg(long_run.process.pid, number)
     assert long_run.end() == code
     records = interrupted(long_run)
@@ -92,7 +92,7 @@ def test_an_interrupted_cell_does_not_replace_a_finished_one(start, suite_file, 
 
 
 def test_a_stop_of_which_a_library_makes_its_own_error_is_still_a_stop():
-    """As Python does when an import or a callback from C is interrupted."""
+    """Python does this when an import or a callback from C is interrupted."""
     supervision = Supervision()
     stop = Interrupted("stopped by a signal")
 
@@ -111,7 +111,7 @@ def test_a_stop_of_which_a_library_makes_its_own_error_is_still_a_stop():
 
 
 def test_a_stop_that_something_caught_is_raised_at_the_end():
-    """A metric that fails costs its own value; one that was stopped costs the cell."""
+    """A metric that fails costs its own value, but one that was stopped costs the cell."""
     supervision, stop = Supervision(), Interrupted("stopped by a signal")
     with pytest.raises(Interrupted) as caught, supervision.running(), suppress(Interrupted):
         supervision.stop(stop)
@@ -122,7 +122,7 @@ def test_a_stop_that_something_caught_is_raised_at_the_end():
 
 @pytest.mark.parametrize("limits", [Limits(), Limits(seconds=3600)], ids=["free", "limited"])
 def test_a_stop_that_python_ignores_is_raised_again(limits):
-    """Callbacks of weak references ignore what is raised in them; each import has one."""
+    """Python ignores exceptions in callbacks of weak references, which every import uses."""
 
     class Thing:
         pass

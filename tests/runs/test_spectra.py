@@ -1,4 +1,4 @@
-"""Which points a cell's spectrum is taken at, and what of it is recorded."""
+"""The points at which a cell's spectrum is computed, and what is recorded of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a record, a command and a page say of the levels of an encoding's kernel."""
+"""The shares of an encoding's levels in the kernel: in records, a command and a page."""
 
 from __future__ import annotations
 

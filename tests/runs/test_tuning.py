@@ -51,12 +51,12 @@ from tests.sample_plugin import NotANumber, Wave, module, registry_of
 
 HOW = {"device": "cpu", "jobs": 1, "report": False}
 SEED = 1002
-"""For which the fifth trial is not the best of nine, nor the default setting of five."""
+"""With this seed, the fifth trial is not the best of nine, nor the default the best of five."""
 VALUES = [31.0, None, 28.5, 35.25, 28.5]
 
 
 class Stretched(Encoding):
-    """Coordinates times a factor, which must not be that of another parameter."""
+    """Coordinates times a factor, which must differ from another parameter."""
 
     equation = "γ(x) = s·x"
     source = "the tests"
@@ -78,7 +78,7 @@ class Stretched(Encoding):
 
 
 class Fragile(Stretched):
-    """One that breaks where its factor is large, which its constructor does not say."""
+    """An encoding that fails if its factor is large, but not in its constructor."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x / 0 if self.scale > 2 else self.scale * x
@@ -120,19 +120,19 @@ def tuned(suite, folder, registry, watcher=None, rerun="failed", **given):
 
 @pytest.fixture(scope="module")
 def whole(suite, registry, tmp_path_factory):
-    """Folder and result of five trials without an interruption; only to be read."""
+    """Folder and result of five trials without an interruption; must not be changed."""
     folder = tmp_path_factory.mktemp("tuning") / "whole"
     return folder, tuned(suite, folder, registry)
 
 
 @pytest.fixture
 def out(whole, tmp_path):
-    """A copy of the folder, to go on in."""
+    """A copy of the folder in which to continue."""
     return shutil.copytree(whole[0], tmp_path / "out")
 
 
 class Counting(Unwatched):
-    """Counts the cells that run."""
+    """Counter of the cells that run."""
 
     def __init__(self):
         self.ran = []

@@ -1,4 +1,4 @@
-"""Two versions of a plug-in: the same key and the same random numbers, told apart in records."""
+"""Two versions of a plug-in have the same key and random numbers, but differ in records."""
 
 import logging
 import math
@@ -19,7 +19,7 @@ from tests.sample_plugin import Wave, module, registry_of
 
 
 class Table(Encoding):
-    """Random features, drawn when it is made, and trained."""
+    """Random features, drawn at construction, and trained."""
 
     def __init__(self, in_dim: int) -> None:
         super().__init__(in_dim, 6)
@@ -30,7 +30,7 @@ class Table(Encoding):
 
 
 def release(version: str) -> Registry:
-    """What is installed after that release of a plug-in."""
+    """Registry with the given version of a plug-in."""
     registry = registry_of(
         ours=module(
             encodings={"table": Table},
@@ -113,7 +113,7 @@ def test_the_seed_of_weights_up_to_schema_version_2_can_be_asked_for(suite):
     seeds, others = cell_streams(old), cell_streams(cell)
     assert seeds.seed("weights") != others.seed("weights")
     assert all(seeds.seed(p) == others.seed(p) for p in ("data", "batches", "ntk"))
-    # that version's, whichever is installed
+    # the weights are those of that version, whichever is installed
     then, now = (weights(suite, v, weights_version="1.0") for v in ("1.0", "1.1"))
     assert torch.equal(then, now)
     assert not torch.equal(now, weights(suite, "1.1"))
@@ -157,7 +157,7 @@ def test_what_is_said_to_run_is_what_runs(suite, tmp_path):
 
 
 def test_an_older_record_stays_until_the_new_one_is_whole(suite, tmp_path):
-    """Neither a run that is interrupted nor one that is killed loses it."""
+    """Neither an interrupted run nor a killed run loses it."""
     run(suite, tmp_path, "1.0")
     kept = Store(tmp_path).records()
 

@@ -1,4 +1,4 @@
-"""Trained networks are kept when asked for, checked, and given back as they were."""
+"""Trained networks are kept on request, checked, and loaded unchanged."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Table(Scaled):
 
 
 class Kept(Wave):
-    """A wave, whose prediction the record keeps."""
+    """A wave whose prediction is kept in the record."""
 
     def evaluate(self, predict):
         found = super().evaluate(predict)
@@ -96,7 +96,7 @@ def test_a_cell_without_weights_runs_again_when_they_are_asked_for(run, suite, r
     kept = run(save_weights=True)
     assert kept.record.provenance.started == second.record.provenance.started
     assert kept.files == second.files
-    # nor is a record with weights replaced by one without
+    # a record with weights is not replaced by one without
     assert run().files == second.files
 
 
