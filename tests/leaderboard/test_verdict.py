@@ -109,7 +109,7 @@ def test_unequal_parameters_and_batches_are_named(results: Results) -> None:
     add(results, "c", 30.0, parameters={"mlp": 0, "encoding": 1_501}, training={"batch_size": 7})
     said = " ".join(caveats(board_of(results), None))
     assert "Encodings have from 1,000 to 1,501 trained parameters; `--budget" in said
-    assert "A step is not of equally many points" in said
+    assert "Batch sizes differ between encodings" in said
 
 
 @pytest.mark.parametrize(("points", "warned"), [(100, True), (100_000_000, False)])

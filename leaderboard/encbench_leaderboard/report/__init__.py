@@ -1,1 +1,1 @@
-"""What a page says, described once for every way of drawing it."""
+"""The content of a page, described independently of how it is drawn."""

@@ -1,4 +1,4 @@
-"""A page described once, as a tree of blocks; renderers draw the tree and decide nothing.
+"""Describe a page as a tree of blocks; renderers draw the tree and decide nothing.
 
     Page
     └── blocks: Heading, Text, Table, Figure, Pictures, PictureTable, Fold, Section
@@ -6,9 +6,9 @@
                                                                        └── folded until asked for
 
 Text is a subset of CommonMark: paragraphs, lists, `code`, **strong**, *emphasis*, links and fenced
-blocks of code. Whatever comes from a record or a plug-in has passed through ``format.code``,
-``format.plain`` or ``format.code_block``, so that it can never become markup. Everything else here
-is plain text or numbers, which each renderer escapes in its own way.
+blocks of code. Text from a record or a plug-in has passed through ``format.code``,
+``format.plain`` or ``format.code_block``, so that it cannot become markup. Everything else is plain
+text or numbers, which each renderer escapes in its own way.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from encbench.results.record_folder import UNREADABLE
 
 @dataclass(frozen=True)
 class Heading:
-    """The heading of a part of the page; no two are alike."""
+    """The heading of a part of the page; headings are unique."""
 
     text: str
 
@@ -39,7 +39,7 @@ class Text:
 
     markdown: str
     kind: Literal["text", "note", "warning", "verdict"] = "text"
-    first: bool = True  # False: about columns that are not shown first
+    first: bool = True  # False: the text is about columns that are hidden at first
 
 
 @dataclass(frozen=True)
@@ -48,33 +48,33 @@ class Column:
 
     name: str
     """Short and stable, such as "psnr": the key in permalinks and the header in CSV."""
-    title: str  # as printed, with its unit: "PSNR [dB] ↑"
-    kind: Literal["number", "text", "code"] = "number"  # code: a label, in a fixed font
+    title: str  # as printed, with unit: "PSNR [dB] ↑"
+    kind: Literal["number", "text", "code"] = "number"  # code: a label, in a monospaced font
     help: str = ""  # one sentence
-    first: bool = True  # shown before a reader asks for more columns
+    first: bool = True  # whether the column is shown before a reader asks for more
 
 
 @dataclass(frozen=True)
 class Value:
-    """One value of a table: what is printed, and the number or text that it is sorted by."""
+    """One value of a table: the printed text, and the number or text by which it is sorted."""
 
     text: str
     sort: float | str | None = None
-    """None: the printed text; in a column of numbers a missing value, which comes last."""
+    """None: sorted by the text, or in a column of numbers as a missing value, which is last."""
     emphasis: str = ""
-    """How the text starts, set in italics; in a column of labels the text is then no code."""
+    """Prefix of the text set in italics; in a column of labels, the text is then not code."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row: a value per column, and what else is known of it."""
+    """A row of a table: a value per column, and what belongs to the whole row."""
 
     values: Sequence[Value]
     entry: str | None = None
-    """The leaderboard entry that the row is about; its series elsewhere carry the same one."""
+    """The leaderboard entry of the row; its series in figures have the same name."""
     statuses: Mapping[str, int] = field(default_factory=dict)  # {"ok": 2, "diverged": 1}
     details: Callable[[], Sequence[Block]] = tuple
-    """Builds what the HTML page shows when the row is opened."""
+    """Builds the blocks that the HTML page shows when the row is opened."""
 
 
 @dataclass(frozen=True)
@@ -84,12 +84,12 @@ class Table:
     name: str  # short and stable, such as "standings"
     columns: Sequence[Column]
     rows: Sequence[Row]
-    title: str = ""  # names the table where no heading above it does, plain text
+    title: str = ""  # plain text; needed if no heading above names the table
 
 
 def shown_first(table: Table) -> list[bool]:
-    """Of each column whether it is shown before a reader asks for more: the status, too, where a
-    cell did not finish."""
+    """Whether each column is shown before a reader asks for more; the status column is if a cell
+    did not finish."""
     failed = any(set(row.statuses) - {"ok"} for row in table.rows)
     return [column.first or (failed and column.name == "status") for column in table.columns]
 
@@ -100,8 +100,8 @@ class Axis:
 
     title: str
     scale: Literal["linear", "log"] = "linear"
-    limits: tuple[float, float] | None = None  # what is shown at first; None: what the data need
-    ticks: tuple[tuple[float, str], ...] = ()  # places that are marked, each with its text
+    limits: tuple[float, float] | None = None  # initial range; None: that of the data
+    ticks: tuple[tuple[float, str], ...] = ()  # positions and labels; empty: automatic
 
 
 @dataclass(frozen=True)
@@ -109,25 +109,25 @@ class Series:
     """One line, or one set of points."""
 
     entry: str
-    """Decides colour and marker, and what a click on the legend hides; "" is drawn in grey."""
+    """Determines colour, marker and legend item; "" is drawn in grey."""
     x: np.ndarray  # (n,)
     y: np.ndarray  # (n,)
-    kind: Literal["line", "steps", "points", "area"] = "line"  # a Pareto front is a staircase
+    kind: Literal["line", "steps", "points", "area"] = "line"  # steps: such as a Pareto front
     style: Literal["solid", "dashed", "dotted", "thin"] = "solid"
-    label: str = ""  # sets it apart from other series of its entry: "start", "seed 3"
-    low: np.ndarray | None = None  # (n,) interval of y: a band around a line, bars of points
+    label: str = ""  # distinguishes series of the same entry: "start", "seed 3"
+    low: np.ndarray | None = None  # (n,) interval of y: a band of a line, error bars of points
     high: np.ndarray | None = None  # (n,)
     x_low: np.ndarray | None = None  # (n,)
     x_high: np.ndarray | None = None  # (n,)
     other_x: Mapping[str, np.ndarray] = field(default_factory=dict)
-    """Other units of x that a reader can switch to: title of the axis to values (n,)."""
+    """Other choices of x that a reader can switch to: values (n,) by axis title."""
     end: Literal["", "stopped", "cut"] = ""
-    """"stopped": training ended early here (×). "cut": values go on below the floor (|)."""
-    faint: bool = False  # drawn pale, such as what is dominated
-    marks: bool = False  # of a line: each point is marked, with its interval as a bar
+    """"stopped": training ended early here (×). "cut": values continue below the floor (|)."""
+    faint: bool = False  # drawn pale, such as dominated points
+    marks: bool = False  # whether each point of a line has a marker and an error bar
     shade: float | None = None
-    """Of an area, which lies between low and y and is of no entry: its place, from 0 to 1, on the
-    scale of colours of maps; None: grey."""
+    """Colour of an area (between low and y, without an entry) on the colour scale of maps, from 0
+    to 1; None: grey."""
 
 
 @dataclass(frozen=True)
@@ -136,41 +136,41 @@ class HeatMap:
 
     x: np.ndarray  # (m + 1,) edges of the columns
     y: np.ndarray  # (n + 1,) edges of the rows
-    values: np.ndarray  # (n, m), NaN where there is none
-    title: str  # of the scale of colours
-    limits: tuple[float, float]  # values of the first and of the last colour
+    values: np.ndarray  # (n, m), NaN if missing
+    title: str  # title of the colour scale
+    limits: tuple[float, float]  # values of the first and last colour
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One pair of axes, with series or with a map."""
+    """One pair of axes, with series or a heat map."""
 
     x: Axis
     y: Axis
     series: Sequence[Series]
     title: str = ""
     floor: tuple[float, float] | None = None
-    """Smallest and largest value of y under which nothing is to be trusted; shaded."""
+    """Smallest and largest floor, below which y is not reliable; shaded."""
     heat: HeatMap | None = None
-    """In place of series; then all panels of the figure have one, of the same limits."""
+    """Shown instead of series; then all panels of the figure have one, with the same limits."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """Panels side by side; their data are read and computed when first asked for."""
+    """Panels side by side; their data are read and computed on first access."""
 
-    name: str  # "lines", "spectra", "curves", "bands", "cost": part of a file's name
-    title: str  # what is drawn, for readers who do not see it
+    name: str  # "lines", "spectra", "curves", "bands", "cost": part of a file name
+    title: str  # alternative text
     caption: str  # in the subset of CommonMark above
     build: Callable[[], Sequence[Panel]] = field(repr=False)
     legend: Mapping[str, str] = field(default_factory=dict)
-    """The entries that are named, best first, each with its text. Of others a picture draws points,
-    small and grey; the HTML page shows their lines when asked for."""
+    """Text of each named entry, best first. Of other entries, a picture draws only points, small
+    and grey; the HTML page shows their lines on request."""
     styles: Mapping[str, str] = field(default_factory=dict)  # {"dotted": "start", "solid": "end"}
 
     @cached_property
     def panels(self) -> Sequence[Panel]:
-        """The panels; empty where the records hold nothing to draw."""
+        """The panels; empty if the records hold nothing to draw."""
         return self.build()
 
 
@@ -179,15 +179,15 @@ class Tile:
     """One picture of a set."""
 
     file: Path  # a PNG of a record
-    name: str  # "target", "prediction", "error", or what a task calls it
+    name: str  # "target", "prediction", "error", or a task's own name for it
     entry: str | None  # None: the target, which all entries share
     caption: str = ""  # plain text, such as "PSNR 36.17 dB"
 
 
 def picture_size(file: Path) -> tuple[int, int] | None:
-    """Width and height [px]; None where the file is no picture, or half of one."""
+    """Width and height [px]; None if the file is not a complete picture."""
     try:
-        # Half a file with other bytes behind it decodes to something; its checksums tell.
+        # a damaged file may still decode to something; ``verify`` tests its checksums
         with Image.open(file) as image:
             image.verify()
             return image.size
@@ -197,27 +197,27 @@ def picture_size(file: Path) -> tuple[int, int] | None:
 
 @dataclass(frozen=True)
 class Pictures:
-    """The target beside what each entry made of it."""
+    """The target and the pictures of each entry."""
 
     name: str
     title: str
     caption: str
     tiles: Sequence[Tile]
-    rows: str = ""  # what the rows of a contact sheet show, which only a drawn picture has
+    rows: str = ""  # describes the rows of a contact sheet, which only a drawn picture has
     differences: bool = True
-    """Whether differences of the pictures are errors of the values; else those are drawn that the
-    task calls "error"."""
+    """Whether differences between the pictures are errors of the values; if not, the task's own
+    pictures named "error" are shown."""
 
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """What one entry made of one task, small."""
+    """A small picture of one entry's result on one task."""
 
-    text: str  # its value, or how it ended
+    text: str  # value, or status if it did not finish
     file: Path | None = None  # a PNG of a record
     line: np.ndarray | None = None
-    """(n, 3): x, prediction and truth of a function of one variable, where there is no file."""
-    standing: float = math.nan  # among the entries that finished: 1 the best, 0 the last
+    """(n, 3): x, prediction and truth of a function of one variable, if there is no file."""
+    standing: float = math.nan  # among the finished entries: 1 for the best, 0 for the last
 
 
 @dataclass(frozen=True)
@@ -229,12 +229,12 @@ class PictureTable:
     caption: str
     columns: Sequence[tuple[str, str]]  # task, metric; plain text
     rows: Sequence[tuple[str, Sequence[Thumbnail | None]]]
-    """By entry; "" are the targets. None: not run."""
+    """Rows by entry; "" for the targets. None: not run."""
 
 
 @dataclass(frozen=True)
 class Fold:
-    """Blocks folded away under a title."""
+    """Blocks that are collapsed under a title."""
 
     title: str
     blocks: Sequence[Block]
@@ -242,22 +242,22 @@ class Fold:
 
 @dataclass(frozen=True)
 class Section:
-    """One task, or a category of tasks that differ in their target alone; the HTML page shows one
-    at a time."""
+    """One task, or a category of tasks that differ only in their target; the HTML page shows one at
+    a time."""
 
-    name: str  # unique on the page, fit for a file name and a permalink
+    name: str  # unique on the page, usable as a file name and in a permalink
     title: str  # the task's label, plain text
     blocks: Sequence[Block]
     level: int = 2
     targets: Sequence[str] = ()  # names of the sections of a category's targets
-    more: Sequence[Block] = ()  # for who wants all of it; Markdown has a page of it
+    more: Sequence[Block] = ()  # further details; a separate page in Markdown
 
 
 Block = Heading | Text | Table | Figure | Pictures | PictureTable | Fold | Section
 
 
 def walk(blocks: Sequence[Block]) -> Iterator[Block]:
-    """Every block, those inside others after the one that holds them."""
+    """Iterate over all blocks; nested blocks follow the block that contains them."""
     for block in blocks:
         yield block
         if isinstance(block, Fold | Section):
@@ -272,16 +272,16 @@ class Page:
 
     title: str
     blocks: Sequence[Block]
-    entries: Sequence[str]  # all entries, in the order that gives them their colours
-    more: Sequence[Block] = ()  # how to read it; Markdown has a page of it
+    entries: Sequence[str]  # all entries, in the order that assigns colours
+    more: Sequence[Block] = ()  # how to read the page; a separate page in Markdown
 
     @property
     def sections(self) -> list[Section]:
-        """Those of all tasks and categories."""
+        """Sections of all tasks and categories."""
         return [block for block in self.blocks if isinstance(block, Section)]
 
     @property
     def groups(self) -> list[Section]:
-        """Those of categories, and of tasks that are in none."""
+        """Sections of categories, and of tasks that are in none."""
         inside = {name for section in self.sections for name in section.targets}
         return [section for section in self.sections if section.name not in inside]

@@ -1,4 +1,4 @@
-"""A results folder becomes one description of its page, which every renderer draws."""
+"""Build the description of a results folder's page, which every renderer draws."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ from encbench_leaderboard.report.standings_table import metric_column, standings
 from encbench_leaderboard.report.verdict import caveats, protocol, verdict_on
 
 SECTIONS = 100
-"""Tasks that get a section of their own."""
+"""Maximum number of tasks with a section of their own."""
 CURVES = 2000
-"""Records of a page up to which their quality curves are read for tables."""
+"""Maximum number of records on a page for which quality curves are read."""
 VERDICTS = 12
-"""Tasks whose verdict stands at the top of the page."""
+"""Maximum number of tasks whose verdict is at the top of the page."""
 
 
 def load_board(directory: Path) -> tuple[Board, Store]:
-    """The board of a results folder and its store, for ``describe``; of a tuning's folder, of the
-    tuned settings. Damaged arrays and pictures are left out with a warning. StoreError where there
-    is no such folder, or no record."""
+    """The board and store of a results folder, for ``describe``; after tuning, the board has the
+    tuned settings. Damaged arrays and pictures are left out with a warning. StoreError if there is
+    no such folder, or no record."""
     found = load_records(directory, check_files=True, listed=True)
     return boards(tuned_records(found, earlier_result(directory))), Store(directory)
 
@@ -59,8 +59,8 @@ def load_board(directory: Path) -> tuple[Board, Store]:
 def tuned_records(
     records: Sequence[StoredRecord], tuned: TuneResult | None
 ) -> Sequence[StoredRecord]:
-    """The records without those of default settings that another setting was chosen over: what is
-    ranked is encodings, each under its best setting. All of them before there is any."""
+    """The records without those of default settings that tuning replaced, so that each encoding is
+    ranked with its best setting; all records if there are no tuned ones yet."""
     if tuned is None:
         return records
     chosen = {key for one in tuned.encodings if one.tuned for key in one.tuned.keys}
@@ -120,7 +120,7 @@ def describe(board: Board, store: Store) -> Page:
         Heading("How to read this page"),
         Text(notes.how_to_read(board, standings)),
     ]
-    # of a sweep, lines of a figure are encodings without what is swept
+    # in a sweep, lines of a figure are named by encodings without the swept setting
     legends = (block.legend for block in walk(sections) if isinstance(block, Figure))
     entries = dict.fromkeys((*board.entries, *(entry for legend in legends for entry in legend)))
     title = f"Leaderboard: {name}" if name else "Leaderboard"
@@ -128,7 +128,7 @@ def describe(board: Board, store: Store) -> Page:
 
 
 def _verdicts(board: Board) -> str:
-    """The page's answer: the verdict of each category, and of each task that is in none."""
+    """The verdict of each category, and of each task that is in none."""
     groups = board.groups
     if len(groups) == 1:
         return verdict_on(groups[0])
@@ -164,7 +164,7 @@ def _overview(board: Board) -> list[Block]:
 
 
 def _present(*blocks: Block | None) -> list[Block]:
-    """Without what a task has nothing for."""
+    """The blocks that are not None."""
     return [block for block in blocks if block is not None]
 
 
@@ -183,8 +183,9 @@ def _section(
     few: bool,
     tuned: TuneResult | None,
 ) -> Section:
-    """A task or category, whose ``targets`` have sections of their own: protocol, standings, notes
-    and figures, and further tables as more; ``few``: records, so that curves can be read."""
+    """The section of a task or category: protocol, standings, notes and figures, and further tables
+    in ``more``. ``targets`` have sections of their own; ``few``: few enough records to read curves.
+    """
     opened = partial(entry_details, task, folder, machines=several_machines)
     table = standings_table(task, lambda standing: partial(opened, standing))
     later = {column.name for column in table.columns if not column.first}
@@ -240,9 +241,9 @@ def _folds(task: TaskBoard, *, pooled: bool, curves: bool) -> Iterator[Block | N
         yield _fold("Error by spatial frequency during training", bands)
     yield _fold("Spectra at the start, middle and end", tables.spectra_table(task.rows))
     yield kernel_fold(task)
-    # Of a category the first cell alone would stand for all targets.
+    # of a category, the table would show only a cell of the first target
     ablation = None if task.targets else tables.ablation_table(task)
-    # Its category says it of a target, for which all arrays would have to be read.
+    # left out for a target of a category: the category's table includes it, and reading is slow
     theorem = None if pooled else tables.theorem_table(task)
     yield _fold(
         "What the encoding adds to the kernel",

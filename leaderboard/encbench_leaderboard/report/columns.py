@@ -1,4 +1,4 @@
-"""Columns of tables: heading, meaning and how a value reads; and those that tables share."""
+"""Columns of tables: title, help and formatting of values; and columns that tables share."""
 
 from __future__ import annotations
 
@@ -61,26 +61,26 @@ HELP = {
     "dead_units": "number of units that are off at every point",
     "again": "run the cell again and compare it with this record",
 }
-"""What columns mean, by their names."""
+"""Help texts by column name."""
 
 
 @dataclass(frozen=True)
 class Source(Generic[Item]):
-    """A column, and how its value is got from what a row is about."""
+    """A column, and the function that computes its value from a row's item."""
 
     column: Column
     value: Callable[[Item], Value]
 
 
 def described(name: str, title: str, of: Callable[[Item], Value]) -> Source[Item]:
-    """A column of numbers whose values are made one by one."""
+    """A column of numbers for which ``of`` builds each value."""
     return Source(Column(name, title, help=HELP.get(name, "")), of)
 
 
 def numbers(
     name: str, title: str, of: Callable[[Item], float | None], shown: Callable[[float], str]
 ) -> Source[Item]:
-    """A column of numbers; None and NaN are no value."""
+    """A column of numbers; None and NaN are missing values."""
 
     def value(item: Item) -> Value:
         found = of(item)
@@ -100,7 +100,7 @@ def codes(name: str, title: str, of: Callable[[Item], str]) -> Source[Item]:
 
 
 def mean_of_reached(costs: Sequence[float | None], shown: Callable[[float], str]) -> Value:
-    """The mean of those costs that were paid; in brackets how many of them, where not all were."""
+    """Mean of the finite costs, with their number in brackets if some are infinite or missing."""
     reached = [cost for cost in costs if cost is not None and math.isfinite(cost)]
     if not reached:
         return NO_VALUE
@@ -116,8 +116,8 @@ def fill(
     entry_of: Callable[[Item], str] | None = None,
     title: str = "",
 ) -> Table:
-    """A table with a row for each item. ``entry_of`` gives the entry that a row is about, which is
-    then its first column."""
+    """A table with a row per item. If ``entry_of`` is given, it returns the entry of an item, which
+    is then the first column."""
     if entry_of:
         sources = [codes("encoding", "encoding", entry_of), *sources]
     rows = [
@@ -135,7 +135,7 @@ MEMORY: Source[Standing] = numbers(
 
 
 def spectrum_columns(when: str) -> list[Source[Standing]]:
-    """Statistics of the spectrum at one moment."""
+    """Columns with statistics of the spectrum at one time: start, middle or end."""
     of = f"{when}:{{}}".format
     return [
         *eigenvalue_columns(when),
@@ -147,7 +147,7 @@ def spectrum_columns(when: str) -> list[Source[Standing]]:
 
 
 def cost_columns(task: TaskBoard) -> list[Source[Standing]]:
-    """Where the time and the memory went."""
+    """Columns with steps, times and memory."""
     best = f"step of the best {task.primary.title}"
     return [
         numbers("steps", "steps", itemgetter("steps"), count),
@@ -159,7 +159,7 @@ def cost_columns(task: TaskBoard) -> list[Source[Standing]]:
 
 
 def eigenvalue_columns(when: str) -> list[Source[Standing]]:
-    """λ_max, median, 10th percentile and λ_min."""
+    """Columns with λ_max, median, 10th percentile and λ_min."""
     return [
         described(f"lambda_{name}", STATISTICS[name], partial(_above_floor, when=when, name=name))
         for name in EIGENVALUES
@@ -167,7 +167,7 @@ def eigenvalue_columns(when: str) -> list[Source[Standing]]:
 
 
 def _above_floor(row: Standing, when: str, name: str) -> Value:
-    """An eigenvalue, or "≤ floor" where it is below it, which sorts below every resolved one."""
+    """An eigenvalue, or "≤ FLOOR" if it is below the floor, which sorts below all resolved ones."""
     taken, below = row[f"{when}:taken"], row.get(f"{when}:{name}|below", 0)
     if not taken:
         return NO_VALUE

@@ -1,4 +1,4 @@
-"""What a row of the standings shows when it is opened: its cells, spectra, sources and commands."""
+"""Details of a row of the standings: settings, cells, commands, spectra and citation."""
 
 from __future__ import annotations
 
@@ -43,17 +43,17 @@ from encbench_leaderboard.report.standings_table import reason
 from encbench_leaderboard.report.tables import spectra_table
 
 CELLS = 100
-"""Cells of an entry that are listed one by one; of a category only those that did not finish."""
+"""Maximum number of cells listed for an entry; for a category, only unfinished ones are listed."""
 REASON = 400
-"""Characters of a cell's reason."""
+"""Maximum length of the reason shown for a cell [characters]."""
 ABOUT = 1000
-"""Characters of an encoding's parameters."""
+"""Maximum length of an encoding's parameters as text [characters]."""
 
 
 def entry_details(
     task: TaskBoard, folder: str, standing: Standing, *, machines: bool
 ) -> list[Block]:
-    """An entry's parameters and settings, its cells, its spectra, and how it is cited."""
+    """An entry's parameters and settings, cells, spectra, and BibTeX."""
     facts = task.facts_of_entry(standing["entry"])
     first = facts[0].stored.record
     blocks: list[Block] = [Text(f"{plain(_parameters(first))}\n\n{plain(_settings(first))}")]
@@ -108,7 +108,7 @@ def _cells_table(
     ]
 
     def ok(name: str) -> Callable[[Mapping[str, Any]], float | None]:
-        """What is meaningless of a cell that did not finish."""
+        """Value of a column; None for cells that did not finish."""
         return lambda cell: cell[name] if cell["status"] == "ok" else None
 
     def why(cell: Mapping[str, Any]) -> str:
@@ -140,9 +140,10 @@ def _cells_table(
 
 @lru_cache(maxsize=1024)
 def citation(name: str) -> str:
-    """BibTeX of an encoding, "" where it has none or is not installed here.
+    """BibTeX of an encoding; "" if it has none or is not installed.
 
-    As ``encbench cite`` gives it, which asks the class; what its source does not tell is imported.
+    The same as in ``encbench cite``, but the class is imported only if its source code does not
+    show the text.
     """
     try:
         offer = default_registry().find("encoding", name)
@@ -161,12 +162,12 @@ def citation(name: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _texts(module: str) -> dict[str, Any]:
-    """What a module's source says of texts, by name; of a class what is cited for it."""
+    """Texts in a module's source code by name; for a class, its ``bibtex`` and ``source``."""
     known: dict[str, Any] = {}
     try:
         spec = find_spec(module)
         tree = ast.parse(Path(spec.origin).read_text("utf-8") if spec and spec.origin else "")
-    # Finding a module runs its package, which may raise anything.
+    # finding a module imports its package, which may raise anything
     except Exception:
         return known
     for node in tree.body:
@@ -177,7 +178,7 @@ def _texts(module: str) -> dict[str, Any]:
                     alias = found.asname or found.name
                     if found.name in inside:
                         known[alias] = inside[found.name]
-                    elif _top(parent) == parent:  # a package; of others it would be imported
+                    elif _top(parent) == parent:  # a package; for others, find_spec would import it
                         known[alias] = SimpleNamespace(**_texts(f"{parent}.{found.name}"))
             case ast.Assign(targets=[ast.Name(id=name)]):
                 known[name] = _evaluated(node.value, known)
@@ -188,7 +189,7 @@ def _texts(module: str) -> dict[str, Any]:
                     if isinstance(item, ast.Assign)
                     and (name := ast.unparse(item.targets[0])) in ("bibtex", "source")
                 }
-                # A class that names another source must not be cited as its parent.
+                # a class with its own source must not be cited as its parent
                 parents = [found for base in node.bases if (found := _evaluated(base, known))]
                 known[node.name] = own or next(iter(parents), {})
     return known
@@ -199,7 +200,7 @@ def _top(module: str) -> str:
 
 
 def _evaluated(node: ast.expr, known: dict[str, Any]) -> Any:
-    """An expression of constants and known names; None where it is more."""
+    """Value of an expression of constants and known names; None if it needs anything else."""
     try:
         return eval(compile(ast.Expression(node), "<plug-in>", "eval"), {"__builtins__": {}}, known)
     except Exception:

@@ -1,4 +1,4 @@
-"""Numbers as text, and text of records and plug-ins made safe for Markdown."""
+"""Format numbers as text, and escape text of records and plug-ins for Markdown."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MISSING = "–"
 
 
 def shell_word(name: str) -> str:
-    """A file's name as a shell takes it, also where it looks like an option or is no text."""
+    """Quote a file name for a shell, also if it looks like an option or is not valid text."""
     name = f"./{name}" if name.startswith("-") else name
     if name.isprintable():
         return shlex.quote(name)
@@ -28,12 +28,12 @@ def shell_word(name: str) -> str:
 
 
 def link_to(path: str) -> str:
-    """A relative path as a link of a page has it, also where it is no text."""
+    """Quote a relative path for a link, also if it is not valid text."""
     return quote(os.fsencode(path))
 
 
 def fixed(value: float, digits: int = 2) -> str:
-    """A number with a fixed number of decimals, "∞" and "–" where there is none."""
+    """A number with a fixed number of decimals; "∞" if infinite, "–" if NaN."""
     if math.isnan(value):
         return MISSING
     if math.isinf(value):
@@ -42,7 +42,7 @@ def fixed(value: float, digits: int = 2) -> str:
 
 
 def digits(metric: MetricInfo) -> int:
-    """Decimals with which a metric is shown."""
+    """Number of decimals with which a metric is shown."""
     return 2 if metric.unit == "dB" else 4
 
 
@@ -52,7 +52,7 @@ def quantity(value: float, metric: MetricInfo) -> str:
 
 
 def significant(value: float, digits: int = 3) -> str:
-    """A number to so many significant digits, "∞" and "–" where there is none."""
+    """A number with ``digits`` significant digits; "∞" if infinite, "–" if NaN."""
     text = f"{value:#.{digits}g}".rstrip(".")
     return with_minus(text) if math.isfinite(value) else fixed(value)
 
@@ -64,33 +64,33 @@ def eigenvalue(value: float) -> str:
 
 
 def count(value: float) -> str:
-    """A whole number with commas between its thousands."""
+    """A number rounded to an integer, with thousands separators; "–" if NaN."""
     return MISSING if math.isnan(value) else f"{round(value):,}"
 
 
 def span(values: Iterable[float], joint: str = " to ") -> str:
-    """From the smallest to the largest of whole numbers: "512", or "512 to 1,024"."""
+    """Range of whole numbers: "512", or "512 to 1,024"."""
     ordered = sorted(values)
     return joint.join(dict.fromkeys(map(count, (ordered[0], ordered[-1]))))
 
 
 def seconds(value: float) -> str:
-    """A duration: three significant digits, whole seconds from 100 on."""
+    """A duration [s] with three significant digits; from 100 s on, whole seconds."""
     return f"{value:,.0f}" if value >= 100 else significant(value)
 
 
 def p_text(p: float) -> str:
-    """ "0.031", "< 0.001"; "–" for no test."""
+    """A p-value: "0.031" or "< 0.001"; "–" if NaN."""
     return "< 0.001" if p < 0.001 else fixed(p, 3)
 
 
 def p_equals(p: float) -> str:
-    """ "p = 0.031", "p < 0.001"."""
+    """A p-value as "p = 0.031" or "p < 0.001"."""
     return f"p {'' if p < 0.001 else '= '}{p_text(p)}"
 
 
 def listed(names: Sequence[str], most: int) -> str:
-    """ "a, b and 3 more", of which so many are named."""
+    """ "a, b and 3 more", with at most ``most`` names."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
     return f"{', '.join(names[:most])}{more}"
 
@@ -102,16 +102,16 @@ def one_line(text: str, limit: int = 160) -> str:
 
 
 def plain(text: str) -> str:
-    """Text from a record or plug-in that Markdown shows as it is, in a table cell too. An
-    underscore inside a word is no emphasis in CommonMark and stays readable."""
+    """Escape text from a record or plug-in, so that Markdown shows it unchanged, also in a table.
+    Underscores inside words need no escape in CommonMark."""
     text = re.sub(r"([\\`*\[\]|~$])", r"\\\1", text)
     text = re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", text)
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def code(text: str) -> str:
-    """Text as an inline code span that can wrap after its commas, in a table cell too, which takes
-    an escaped pipe (GitHub Flavored Markdown, section 4.10)."""
+    """Text as an inline code span that can wrap after commas, also in a table cell, where pipes are
+    escaped (GitHub Flavored Markdown, section 4.10)."""
     text = one_line(re.sub(r",(?=\S)", ", ", text), limit=400).replace("|", r"\|")
     fence = _fence(text, 1)
     padding = " " if len(fence) > 1 else ""
@@ -119,7 +119,7 @@ def code(text: str) -> str:
 
 
 def code_block(text: str, language: str) -> str:
-    """Text as a fenced block of code, whatever runs of backticks it holds."""
+    """Text as a fenced code block, whatever runs of backticks it contains."""
     fence = _fence(text, 3)
     return f"{fence}{language}\n{text.rstrip()}\n{fence}"
 

@@ -1,4 +1,4 @@
-"""What kernels have to do with the target, with training and with quality."""
+"""Relate kernels to the target, to training and to quality."""
 
 from __future__ import annotations
 
@@ -61,25 +61,25 @@ ABOUT = (
     "network linearized there is stable."
 )
 PREDICTED = (
-    "Steps until the mean squared error is that of so many dB (data range 1): predicted by the "
+    "Steps until the mean squared error reaches the given PSNR (data range 1): predicted by the "
     "kernel at the start for gradient flow with these learning rates, and measured on the training "
     "loss; means over cells. The prediction is made at {points} of the training points: with fewer "
-    "points there is less detail to learn, and it is too early."
+    "points, there is less detail to learn, and the predicted steps are too few."
 )
 CENTRED = 2
-"""Column of ``energy_*`` arrays of the target less its mean."""
+"""Column of ``energy_*`` arrays for the target minus its mean."""
 LOSS_POINTS = 150
-"""Most points of a line."""
+"""Maximum number of points of a line."""
 MOMENTS = ("start", "end")
 ENERGIES = [NUMBERS.index(f"{when}:energy_tenth") for when in WHENS]
-"""Among the numbers of a cell."""
+"""Indices into ``Facts.numbers``."""
 SMALLEST = 0.05
-"""Ranks off the line that are shown."""
+"""Minimum distance from the line [ranks] for a prediction to be shown as the worst."""
 
 
 def kernel_fold(task: TaskBoard) -> Fold | None:
-    """Alignment, energies, drift and rates of each entry, and predicted beside measured training;
-    None where none was recorded."""
+    """Alignment, energies, drift and rates of each entry, and predicted and measured training; None
+    if nothing was recorded."""
     table = by_moment("kernel", _columns, task.rows)
     predicted = _predicted(task)
     if table is None and not predicted:
@@ -132,14 +132,14 @@ def _steps(found: Mapping[str, Sequence[LinearizedTraining]], field: str, entry:
 
 
 def energy_figure(task: TaskBoard) -> Figure | None:
-    """Cumulative energy, and the predicted loss beside the measured one where there is one, of the
-    first cell of each entry; None of a category, or where neither was recorded."""
+    """Cumulative energy and, if predicted, predicted and measured loss of the first cell of each
+    entry; None for a category, or if neither was recorded."""
     if task.targets:
         return None
     cells = first_cells(task, _recorded)
     if not cells:
         return None
-    # of their facts: for all of these cells the records would be read
+    # tested on facts, since reading the records of all these cells is slow
     firsts = (next(filter(_recorded, task.facts_of_entry(entry))) for entry in cells)
     predicted = any(_predicts(one.linearized) for one in firsts)
     loss = (
@@ -176,7 +176,7 @@ def _energy_panels(cells: dict[str, StoredRecord]) -> Iterator[Panel]:
         yield Panel(x, Axis("share of the energy", limits=(-0.02, 1.02)), energies)
     losses = [line for entry, stored in cells.items() for line in _losses(entry, stored)]
     if losses:
-        # a predicted loss can fall to rounding, which would leave no room for the measured ones
+        # a predicted loss can fall to rounding error and must not squeeze the measured ones
         least = min(float(line.y.min(initial=1)) for line in losses if line.label == "measured")
         limits = 0.1 * least, 2 * max(float(line.y.max(initial=0)) for line in losses)
         loss = Axis("mean squared error", "log", limits)
@@ -208,7 +208,7 @@ def _losses(entry: str, stored: StoredRecord) -> Iterator[Series]:
 
 
 def prediction(board: Board, most: int) -> list[Block]:
-    """The blocks of the section; so many tasks, at most, have lines of their own."""
+    """Blocks on correlations between spectra and quality; at most ``most`` tasks are listed."""
     several = len(board.tasks) > 1
     found = [{when: correlations(task, when) for when in MOMENTS} for task in board.tasks]
     shown = list(zip(board.tasks, found, strict=True))[:most]
@@ -246,7 +246,7 @@ def _of_task(
         f"{title}Spearman's rank correlation ρ with {plain(task.primary.title)} over "
         f"{plural(cells, 'cell')} of {plural(entries, 'encoding')}."
     )
-    # "Too few" is about how much was measured, whatever ρ came out.
+    # "too few" depends on the number of cells, not on ρ
     if cells < TOO_FEW or entries < TOO_FEW:
         text += (
             f" **Too few to say anything: at least {TOO_FEW} cells of {TOO_FEW} encodings are "
@@ -259,8 +259,8 @@ def _of_task(
 
 
 def _table(rho: str, found: Mapping[str, Mapping[str, Correlation]], *, several: bool) -> Table:
-    """ρ of each statistic, with its interval, and over how many cells or tasks, at each moment; and
-    what it predicts worst."""
+    """ρ of each statistic with its interval and the number of cells or tasks, at the start and end;
+    and the entry that it predicts worst."""
     number = "tasks" if several else "n"
     sources: list[Source[str]] = [texts("statistic", "statistic", STATISTICS.__getitem__)]
     for when, of in found.items():

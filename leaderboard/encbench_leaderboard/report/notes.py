@@ -1,4 +1,4 @@
-"""Sentences below tables, and what their columns mean: conditions, intervals, ranks, spectra."""
+"""Sentences below tables: conditions, intervals, ranks, spectra, and the meaning of columns."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ ABLATION = (
 
 
 def metric_notes(task: TaskBoard, metrics: Sequence[MetricInfo]) -> list[str]:
-    """Under which conditions some metrics of a task were taken, and why one has no value."""
+    """Conditions under which metrics of a task were measured, and reasons for missing values."""
     common, mixed = metric_conditions(task)
     titles = {metric.name: plain(metric.title) for metric in metrics}
     notes = [f"{title}: {plain(common[name])}." for name, title in titles.items() if name in common]
@@ -67,8 +67,8 @@ def metric_notes(task: TaskBoard, metrics: Sequence[MetricInfo]) -> list[str]:
 
 
 def held_out_notes(task: TaskBoard) -> list[str]:
-    """Which points metrics are over where some are held out, and how many entries a method without
-    a network beats."""
+    """The points that metrics cover if some are held out, and the number of entries that are better
+    than a method without a network."""
     titles = {metric.name: plain(metric.title) for metric in task.metrics}
     notes = [
         f"{title} is over held-out points, {titles[fitted]} over those trained on, other metrics "
@@ -97,7 +97,7 @@ def held_out_notes(task: TaskBoard) -> list[str]:
 
 
 def halved_notes(task: TaskBoard) -> list[str]:
-    """Which entries were trained at less than the rate that their suite asked for."""
+    """Entries whose learning rate was halved because training diverged."""
     halved: dict[str, list[int]] = {}
     for one, entry in zip(task.facts, task.cells["entry"], strict=True):
         rate = one.learning_rate
@@ -111,7 +111,7 @@ def halved_notes(task: TaskBoard) -> list[str]:
 
 
 def statistics_notes(task: TaskBoard) -> list[str]:
-    """What means, intervals and ranks are over, and how they were tested."""
+    """The units of means, intervals and ranks, and the tests."""
     return [*_about_means(task), *_about_ranks(task)]
 
 
@@ -160,7 +160,7 @@ def _about_ranks(task: TaskBoard) -> list[str]:
 
 
 def stability_note(task: TaskBoard) -> Text | None:
-    """How alike two halves of the units rank the entries; None where there are too few."""
+    """Agreement between the rankings by two halves of the units; None if there are too few."""
     values = cube(task.cells, f"metric:{task.primary.name}", list(task.standings["entry"])).values
     means = unit_means(values)
     means = means[np.isfinite(means).all(axis=1)]
@@ -183,9 +183,10 @@ BUDGET = (
 
 
 def weyl_note(task: TaskBoard) -> Text | None:
-    """On how many kernels Weyl's inequality was checked, and whether it held; None without any.
+    """The number of kernels on which Weyl's inequality was checked, and whether it held; None if
+    there are none.
 
-    Without learnable parameters of the encoding K is K_MLP, which checks nothing.
+    Encodings without learnable parameters are not counted: then K is K_MLP.
     """
     checks = [
         (kernel.weyl, entry, kernel.when)
@@ -211,7 +212,7 @@ def weyl_note(task: TaskBoard) -> Text | None:
 
 
 def overview_note(found: Overview) -> str:
-    """What the overview's ranks are, and what tests over tasks say of them."""
+    """The meaning of the overview's ranks, and the results of tests over tasks."""
     parts = [
         "Values are means over the cells that finished. *Mean rank* is over the tasks on which the "
         "encoding was run with others (column *tasks*); a category counts as one task. Equal "
@@ -261,7 +262,7 @@ KERNELS = {
 
 
 def how_to_read(board: Board, tables: Iterable[Table]) -> str:
-    """A bullet for each column of the tables, then for what the columns share."""
+    """A list with an item per column of the tables, then items on statistics and spectra."""
     lines = [
         f"**{plain(column.title)}**: {plain(column.help)}."
         for table in tables
@@ -296,7 +297,7 @@ def _spectra(board: Board) -> list[str]:
 
 
 def _statistics(board: Board) -> list[str]:
-    """What intervals, ranges of ranks and ties mean, as far as the board has them."""
+    """The meaning of intervals, ranges of ranks and categories, if the board has them."""
     lines = []
     groups = (*board.categories, *board.tasks)
     if any((group.standings["units"] > 1).any() for group in groups):

@@ -1,4 +1,4 @@
-"""Where a page's numbers came from, and how to get them again."""
+"""Provenance of a page's numbers, and how to reproduce them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from encbench_leaderboard.report.format import code_block, plain
 
 
 def provenance(facts: Sequence[Facts], suite: str | None) -> str:
-    """A bullet each for versions, plug-ins, machines, dates and suite."""
+    """A list of versions, plug-ins, machines, dates and the suite."""
     sources = {one.source for one in facts}
     parts = {id(ref): ref for one in facts for ref in (one.cell.encoding, one.cell.task)}
     started = min(one.started for one in facts)
@@ -40,8 +40,8 @@ def _minute(time: str) -> str:
 
 
 def reproduction(facts: Sequence[Facts], suites: Sequence[Mapping[str, Any]], folder: str) -> str:
-    """How to run the same again: suite files, as they were asked for, or flags where the folder has
-    none. ``folder`` is what a command line calls the results folder."""
+    """How to repeat the run: suite files, or flags if the folder has no suite. ``folder`` is the
+    results folder as it is written on a command line."""
     page = f"encbench leaderboard {folder}"
     asked = [suite for suite in suites if suite.get("encodings") and suite.get("tasks")]
     if asked:

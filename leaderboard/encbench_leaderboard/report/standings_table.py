@@ -1,4 +1,4 @@
-"""The standings of a task: columns, their values, and the rows of methods without a network."""
+"""The standings table of a task: columns, values, and rows of methods without a network."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ TAKEN = (
     *("parameters", "parameters_mlp", "parameters_encoding", "resolved_rank"),
     *("lambda_maximum", "lambda_median", "lambda_minimum"),
 )
-"""Names of columns that a metric's may not have."""
+"""Column names that a metric must not use."""
 
 
 def standings_table(
     task: TaskBoard,
     details: Callable[[Standing], Callable[[], Sequence[Block]]] = lambda row: tuple,
 ) -> Table:
-    """The leaderboard of a task, best first, what did not finish at the bottom; columns without any
-    value are left out. Methods without a network stand where their value falls, without a rank.
-    ``details`` gives what builds the details of a row."""
-    # Where no entry has a mean, as of MS-SSIM at other numbers of scales, the next metric is shown.
+    """The leaderboard of a task, best first, unfinished entries last; columns without any value are
+    left out. Methods without a network are placed by their value, without a rank. ``details``
+    returns the function that builds the details of a row."""
+    # a metric without any mean, such as MS-SSIM with mixed numbers of scales, is skipped
     averaged = [m for m in task.metrics[1:] if task.standings[f"metric:{m.name}"].notna().any()]
     quality = [metric_column(metric) for metric in (task.primary, *averaged[:1])]
     always = ("rank", "encoding", "status", quality[0])
@@ -66,7 +66,7 @@ def standings_table(
     for row, of_row in zip(task.rows, zip(*values, strict=True), strict=True):
         ended = Counter[str](one.status for one in task.facts_of_entry(row["entry"]))
         rows.append(Row(of_row, row["entry"], ended, details(row)))
-    # from below, so that the places above stay
+    # from the bottom, so that the indices above stay valid
     for method in reversed(without_network(task)):
         rows.insert(method.above, Row(_no_network(task, method, columns)))
     targets = f" ({task.cells['unit'].nunique()} targets)" if task.targets else ""
@@ -117,8 +117,8 @@ def standings_columns(task: TaskBoard) -> list[Source[Standing]]:
 
 
 def rank_text(row: Standing) -> str:
-    """ "2", or "2–4" where tests allow several ranks; "(2)" where nothing was tested. "= 2–4" is a
-    tie with the entry above."""
+    """ "2", or "2–4" if the tests allow several ranks; "(2)" if not tested. "= 2–4" is a tie with
+    the entry above."""
     if math.isnan(row["rank"]):
         return MISSING
     if not row["tested"]:
@@ -151,7 +151,7 @@ def _quality(task: TaskBoard, metric: MetricInfo, mixed: bool) -> Source[Standin
 
 
 def _mean_text(row: Standing, metric: MetricInfo) -> str:
-    """A row's mean with its 95 % interval, and how many cells that finished are not in it."""
+    """A row's mean with its 95 % interval, and numbers of cells without or with special values."""
     column, places = f"metric:{metric.name}", digits(metric)
     shown = fixed(row[column], places)
     low, high = row[f"{column}|low"], row[f"{column}|high"]
@@ -175,7 +175,7 @@ def _resolved(row: Standing) -> Value:
 
 
 def _status(facts: Sequence[Facts]) -> str:
-    """How the cells of an entry ended, with the first reason of each kind, on one line."""
+    """Numbers of cells of an entry by status, with the first reason of each, on one line."""
     tally = Counter(one.status for one in facts)
     if set(tally) == {"ok"}:
         return "ok"
@@ -189,21 +189,21 @@ def _status(facts: Sequence[Facts]) -> str:
 
 
 def reason(record: Record, limit: int = 160) -> str:
-    """Why a cell did not finish, on one line and without its traceback; "" where it did."""
+    """Why a cell did not finish, on one line and without traceback; "" if it finished."""
     if record.status == "ok":
         return ""
     where = f"in {record.phase}" if record.phase and record.status != "diverged" else ""
     if record.error is None:
         return where
     if record.error.step is not None:
-        # The step says all there is to say about a loss that is not a number.
+        # for a loss that is not finite, the step is all the information
         return f"{where} at step {record.error.step:,}".strip()
     text = one_line(f"{record.error.type}: {record.error.message}", limit)
     return f"{where}: {text}" if where else text
 
 
 def _no_network(task: TaskBoard, method: NoNetwork, columns: Sequence[Column]) -> list[Value]:
-    """The row of a method without a network, for some of ``standings_columns``."""
+    """The row of a method without a network, with a value per column."""
     found = {
         "encoding": Value(f"no network: {method.name}", emphasis="no network"),
         "parameters": Value("0", 0),

@@ -84,7 +84,7 @@ def _of_group(number: int, group: TaskBoard, names: Sequence[str]) -> Source[int
 
 
 def adjacent_table(task: TaskBoard) -> Table | None:
-    """Each entry beside the next one in the standings; None where nothing was tested."""
+    """Each entry compared with the next one in the standings; None if nothing was tested."""
     pairs = task.pairs
     if pairs is None:
         return None
@@ -108,7 +108,7 @@ def adjacent_table(task: TaskBoard) -> Table | None:
         return pairs.entries[int(pairs.first[pair])]
 
     def better(pair: int) -> float:
-        # of one task the seeds are what repeats
+        # on one task, the seeds are repeats of the same target
         pooled = values if task.targets else values.swapaxes(1, 2)
         first, second = pooled[pairs.first[pair]], pooled[pairs.second[pair]]
         return improvement(first, second, higher=task.primary.direction == "higher")
@@ -133,8 +133,8 @@ def adjacent_table(task: TaskBoard) -> Table | None:
 
 
 def budget_table(task: TaskBoard, found: Mapping[str, Sequence[Course]]) -> Table | None:
-    """Quality after a part of the steps, and steps and seconds until it reached some values; None
-    without curves of the primary metric."""
+    """Quality after fractions of the steps, and steps and seconds until it reached given values;
+    None without curves of the primary metric."""
     shown = partial(fixed, digits=digits(task.primary))
     unit = f" {task.primary.unit}" if task.primary.unit else ""
 
@@ -160,7 +160,7 @@ def budget_table(task: TaskBoard, found: Mapping[str, Sequence[Course]]) -> Tabl
 
 def spectra_table(standings: Sequence[Standing], *, named: bool = True) -> Table | None:
     """Statistics of the spectrum at the start, middle and end, for some of ``TaskBoard.rows``; None
-    where none was taken."""
+    if there are no spectra."""
     return by_moment("spectra", spectrum_columns, standings, named=named)
 
 
@@ -171,8 +171,8 @@ def by_moment(
     *,
     named: bool = True,
 ) -> Table | None:
-    """A row for each entry and moment with any value, by the columns of the moment; None where
-    there is none."""
+    """A row for each entry and time that has any value, with the columns of that time; None if
+    there is no row."""
     names = [ENTRY] if named else []
     moments = {when: columns(when) for when in WHENS}
     rows = []
@@ -187,12 +187,12 @@ def by_moment(
 
 
 def cost_table(task: TaskBoard) -> Table:
-    """Where the time and the memory went."""
+    """Steps, times and memory of each entry."""
     return fill("costs", cost_columns(task), task.rows, itemgetter("entry"))
 
 
 def settings_table(task: TaskBoard) -> Table | None:
-    """Settings that are not the same for all entries; None where all are."""
+    """Settings that differ between entries; None if there are none."""
     firsts = {entry: task.of_entry(entry)[0].record for entry in task.standings["entry"]}
     settings = {entry: cell_settings(record) for entry, record in firsts.items()}
     keys = differing(settings.values())
@@ -204,10 +204,10 @@ def settings_table(task: TaskBoard) -> Table | None:
 
 
 def gains_table(tuned: TuneResult) -> Table | None:
-    """Each encoding's default and tuned values; None where nothing was tuned yet."""
+    """Each encoding's default and tuned values; None if nothing was tuned yet."""
 
     def value(summary: Summary | None, changed: Summary | None = None) -> Value:
-        """A number, or the change of another."""
+        """A summary as a value; with ``changed``, as the change that led to it."""
         if summary is None:
             return NO_VALUE
         return Value(summary.text(change_of=changed.mean if changed else None), summary.mean)
@@ -227,7 +227,7 @@ def gains_table(tuned: TuneResult) -> Table | None:
 
 
 def theorem_table(task: TaskBoard) -> Table | None:
-    """Kernels beside that of the same network without an encoding; None without such a cell."""
+    """Kernels compared with that of the network without an encoding; None without such a cell."""
 
     def fails(one: AgainstPlain) -> Value:
         return Value(span(one.fails, "–"), max(one.fails))
@@ -244,7 +244,7 @@ def theorem_table(task: TaskBoard) -> Table | None:
 
 
 def ablation_table(task: TaskBoard) -> Table | None:
-    """K beside K_MLP at the end of training, first seed; None where no spectrum was taken."""
+    """K and K_MLP at the end of training, first seed; None if there are no spectra of K_MLP."""
     found: dict[str, SpectrumSummary] = {}
     for entry in task.standings["entry"]:
         summaries = [s for stored in task.of_entry(entry)[:1] for s in stored.record.spectra]

@@ -1,4 +1,4 @@
-"""What a task's numbers say in one sentence, under which protocol, and what might change it."""
+"""The verdict on a task in one sentence, its protocol, and its caveats."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ from encbench_leaderboard.report.format import (
 )
 
 EIGHT_BITS = 58.9
-"""PSNR [dB] of an image that is rounded to 8 bits, 10 log10(12 · 255²)."""
+"""PSNR [dB] of an image rounded to 8 bits, 10 log10(12 · 255²)."""
 SPLITTABLE = ("image", "occupancy")
-"""Tasks that can hold points out, in records that do not say it themselves."""
+"""Tasks that can hold out points, for records that do not contain this information."""
 TUNING_GAINS = {"psnr": (0.6, 5.8, 35.6), "psnr_held_out": (-0.1, 0.6, 10.6)}
-"""Smallest, median and largest gain of an encoding [dB] from tuning its rate, batch and size, over
-the nine of the published leaderboard: its pages fit.md and held-out.md."""
+"""Smallest, median and largest gain [dB] from tuning rate, batch and size, over the nine encodings
+of the published leaderboard (pages fit.md and held-out.md)."""
 UNEQUAL = 1.5
-"""Ratio of numbers of parameters from which on they may decide the order."""
+"""Ratio of numbers of parameters above which they may determine the order."""
 NAMED = 3
-"""Entries that a sentence names, at most."""
+"""Maximum number of entries named in a sentence."""
 
 
 def verdict_on(task: TaskBoard) -> str:
-    """Who leads, by how much, how sure and at what cost; or that there is too little to tell."""
+    """The leading entry, its lead, the test and the cost; or that there is too little data."""
     found = lead(task)
     if found is None:
         return "**No verdict**: no encoding finished with a value that can be ranked."
@@ -129,9 +129,9 @@ def _listed(texts: list[str]) -> str:
 
 
 def protocol(task: TaskBoard, tuned: TuneResult | None) -> str:
-    """What was held equal, and what was not, in one sentence; and how settings were tuned."""
+    """The settings that were held equal or varied, in one sentence; and how they were tuned."""
     facts = task.facts
-    # what thousands of cells share is one object, and is looked at once
+    # thousands of cells share few objects, each of which is examined once
     rates = {
         (id(one.cell.training), one.learning_rate.value): one.cell.training
         for one in facts
@@ -155,13 +155,13 @@ def protocol(task: TaskBoard, tuned: TuneResult | None) -> str:
 
 
 def _gained(tuned: TuneResult) -> str:
-    """What the search was worth, in a sentence."""
+    """The gain of tuning over the default settings, in a sentence."""
     sign = 1 if tuned.higher else -1
     means = [each.gain.mean for each in tuned.encodings if each.gain is not None]
     gains = sorted(sign * mean for mean in means if mean is not None and math.isfinite(mean))
     if not gains:
         return ""
-    return f" Over the default settings that gained {_between(gains, tuned.unit)}."
+    return f" Compared with the default settings, tuning gained {_between(gains, tuned.unit)}."
 
 
 def _between(gains: Sequence[float], unit: str) -> str:
@@ -175,7 +175,7 @@ def _split(facts: Sequence[Facts]) -> list[str]:
     tasks = {id(one.cell.task): one.cell.task for one in facts}.values()
     splits = {str(task.parameters.get("split", "all")) for task in tasks}
     if splits == {"all"}:
-        # what is "all" is not recorded, so that keys are what they were before there were splits
+        # "all" is not recorded, so that keys are the same as before splits were introduced
         splittable = any(one.splittable or one.cell.task.name in SPLITTABLE for one in facts)
         return ["no points held out (split = all)"] if splittable else []
     held_out = any(map(_holds_out, facts))
@@ -188,7 +188,7 @@ def _holds_out(one: Facts) -> bool:
 
 
 def caveats(task: TaskBoard, tuned: TuneResult | None) -> list[str]:
-    """Why the order might not be about encodings, a sentence each."""
+    """Reasons why the order may not reflect the encodings, a sentence each."""
     facts = [one for one in task.facts if one.status == "ok"]
     if not facts or len(task.rows) < 2:
         return []
@@ -211,9 +211,7 @@ def caveats(task: TaskBoard, tuned: TuneResult | None) -> list[str]:
     if (steps > 1).any():
         found.append("Encodings were not trained for equally many steps.")
     if len({one.cell.training.batch_size for one in facts}) > 1:
-        found.append(
-            "A step is not of equally many points for each encoding, and costs more or less."
-        )
+        found.append("Batch sizes differ between encodings, and with them the cost of a step.")
     sizes = [one.parameters for one in facts]
     if max(sizes) > UNEQUAL * min(sizes):
         found.append(
@@ -240,7 +238,7 @@ def caveats(task: TaskBoard, tuned: TuneResult | None) -> list[str]:
                 f"{_named(invisible)} have smaller errors than rounding to 8 bits ({EIGHT_BITS} "
                 "dB): differences among them are invisible."
             )
-    # the kernel of a loss of the task's own is not at the points of an epoch
+    # with a task's own loss, the kernel's points are not those of an epoch
     of_points = [one for one in facts if not one.own_loss]
     points = sorted({kernel.points for of in {o.kernels for o in of_points} for kernel in of})
     trained = max((one.training_points or 0 for one in of_points), default=0)
@@ -253,7 +251,7 @@ def caveats(task: TaskBoard, tuned: TuneResult | None) -> list[str]:
 
 
 def _gains(task: TaskBoard) -> str:
-    """How far default settings may be from tuned ones, where that was measured."""
+    """The gain of tuning on the published leaderboard, for metrics and tasks that it covers."""
     gains = TUNING_GAINS.get(task.primary.name)
     if gains is None or any(one.cell.task.name != "image" for one in task.facts):
         return ""
@@ -264,5 +262,5 @@ def _fits_by_storing(one: Facts) -> bool:
     if one.values_to_fit is None:
         return False
     if one.cell.task.parameters.get("split", "all") != "all" and not _holds_out(one):
-        return False  # it was trained on something else than what is measured
+        return False  # the metric also covers points that were not trained on
     return one.parameters >= one.values_to_fit

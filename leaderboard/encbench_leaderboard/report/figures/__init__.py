@@ -1,1 +1,1 @@
-"""The figures of a page, one kind a file: what is drawn, as data that any renderer can draw."""
+"""The figures of a page, one kind per file, described as data that any renderer can draw."""

@@ -1,4 +1,4 @@
-"""Quality against what it costs: parameters, seconds of training and peak memory."""
+"""Quality against cost: parameters, training time and peak memory."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from encbench_leaderboard.report.figures.selection import SHOWN
 from encbench_leaderboard.report.format import code, listed, plain
 
 MARKS = 500
-"""Entries of a panel that are drawn: those on the front, then the best."""
+"""Maximum number of entries drawn in a panel: those on the front, then the best."""
 LISTED = 12
-"""Entries of a front that the page names."""
+"""Maximum number of entries of a front that the page names."""
 BY = {"parameters": "parameters", "training": "training time", "memory": "peak memory"}
 
 
 def cost_figure(task: TaskBoard) -> Figure | None:
-    """A panel a cost, and a machine where times differ by it, with the Pareto front as a stair. A
-    point is an entry; its bars are the quality's interval, and the cost's smallest and largest
-    unit. What is dominated is faint. Named are the entries on fronts and the best others."""
+    """A panel per cost (and per machine or device, if there are several) with the Pareto front as
+    steps. A point is an entry; its bars are the interval of the quality and the range of the cost
+    over units. Dominated entries are faint. Entries on fronts and the best others are named."""
     found = tradeoffs(task)
     if not found.panels:
         return None
@@ -57,7 +57,7 @@ def _caption(found: Tradeoffs, points: pd.DataFrame) -> str:
 
 
 def left_out(found: Tradeoffs) -> list[str]:
-    """Sentences on what the panels leave out, and why there are several of one cost."""
+    """Sentences on what the panels leave out, and why one cost has several panels."""
     parts = []
     if found.unfinished:
         parts.append(
@@ -80,7 +80,7 @@ def left_out(found: Tradeoffs) -> list[str]:
 
 
 def front_text(found: Tradeoffs) -> Text | None:
-    """Which entries are on the front of each panel, as a list; None without a panel."""
+    """A list of the entries on the front of each panel; None without a panel."""
     lines = []
     for panel in found.panels:
         points = panel.points
@@ -99,12 +99,12 @@ def front_text(found: Tradeoffs) -> Text | None:
 
 
 def _named(points: pd.DataFrame) -> list[str]:
-    """Entries on a front, then the best others: as many as there are colours."""
+    """Entries on a front, then the best others, at most ``SHOWN``."""
     on_front = set(points.loc[points["front"], "entry"])
     order = list(dict.fromkeys(points["entry"]))
     ranked = [entry for entry in order if entry in on_front]
     if len(ranked) > SHOWN:
-        # A long front is named all along, from the best to the cheapest.
+        # of a long front, evenly spaced entries are named, from the best to the last
         chosen = np.linspace(0, len(ranked) - 1, SHOWN).round().astype(int)
         return [ranked[place] for place in chosen]
     return [*ranked, *(entry for entry in order if entry not in on_front)][:SHOWN]
@@ -122,7 +122,7 @@ def _panel(panel: CostPoints, quality: Axis) -> Panel:
 
 
 def _point(row: Mapping[str, Any]) -> Series:
-    """An entry's mark, with bars where they have a length."""
+    """An entry's mark, with bars of positive length only."""
     values = {name: np.array([row[name]], dtype=np.float64) for name in row if name != "entry"}
     upright = row["quality_low"] < row["quality_high"] < math.inf
     level = row["cost_low"] < row["cost_high"]
@@ -140,15 +140,16 @@ def _point(row: Mapping[str, Any]) -> Series:
 
 
 def _quality(found: Tradeoffs, points: pd.DataFrame) -> Axis:
-    """Room for the means, and for bars up to half as much again: of two cells they are huge.
+    """The axis of quality, whose limits are the range of the means, extended for bars by at most
+    half of it, since intervals of two cells are huge.
 
-    An error that spans decades gets a log axis; dB and shares are on a scale of their own.
+    An error that spans decades has a log axis; if higher is better, the axis is linear.
     """
     values = points[["quality", "quality_low", "quality_high"]].to_numpy(dtype=np.float64)
     low, high = values[:, 0].min(), values[:, 0].max()
     log = found.metric.direction == "lower" and low > 0 and high > 8 * low
     if log:
-        # An interval may reach below zero, which no log axis shows.
+        # an interval may reach below zero, which a log axis cannot show
         values = np.log(np.where(values > 0, values, np.nan))
         low, high = values[:, 0].min(), values[:, 0].max()
     reach = 0.5 * (high - low) if high > low else math.inf

@@ -1,4 +1,4 @@
-"""What networks made of the targets: pictures, functions of one variable, and a map of both."""
+"""Predictions of the networks: pictures, functions of one variable, and a table of thumbnails."""
 
 from __future__ import annotations
 
@@ -36,31 +36,30 @@ from encbench_leaderboard.report.format import code, digits, fixed, listed, plai
 
 TARGET = "target"
 TRAINING = "training"
-"""Pictures that all records of a task share; the second one is what a network was given, where that
-is not the target."""
+"""Pictures that all records of a task share: the target, and the training data if they differ from
+it."""
 PREDICTION = "prediction"
 FIRST = (TARGET, PREDICTION, "error")
 OF_VALUES = {"psnr", "psnr_held_out", "ms_ssim", "depth_psnr"}
-"""Metrics of tasks whose pictures have the values themselves, and not colours that stand for
-them."""
+"""Metrics of tasks whose pictures show the values themselves, not a colour map of them."""
 PREFIX = "line."
 LINE_PANELS = 4
 LINE_POINTS = 1000
-"""Most points of a line: more than a panel has pixels across."""
+"""Maximum number of points of a line: more than a panel is wide [px]."""
 FEWEST_COLUMNS = 3
 ROWS = 100
 COLUMNS = 16
 THUMBNAIL_POINTS = 200
-"""Points of a line."""
+"""Maximum number of points of a line in a thumbnail."""
 
 
 def sheet(task: TaskBoard) -> Pictures | None:
-    """The target, and all pictures of the best entries: of each the first seed that finished. An
-    entry without a readable prediction of the target's size is left out, and the caption names it.
-    None where no entry has one. Of a category those of its first target."""
+    """The target and all pictures of the best entries, from the first seed that finished. An entry
+    without a readable prediction of the target's size is left out and named in the caption. None if
+    no entry has one. For a category, the pictures of its first target."""
     if task.targets:
         first = sheet(task.targets[0])
-        # the name last: pages begin titles with a capital letter
+        # the label is last, since pages capitalize the first letter of titles
         return first and replace(first, title=f"{first.title}: {task.targets[0].label}")
     target: Tile | None = None
     size: tuple[int, int] | None = None
@@ -145,7 +144,7 @@ def _without_picture(missing: dict[str, str]) -> str:
 
 
 def _names(stored: StoredRecord) -> list[str]:
-    """Names of a record's pictures: the target, what the network made, its error, others."""
+    """Names of a record's pictures: target, prediction, error, then others."""
     names = {name.removesuffix(".png") for name in stored.files if name.endswith(".png")}
     return [*(name for name in FIRST if name in names), *sorted(names - set(FIRST))]
 
@@ -169,8 +168,8 @@ def _caption(task: TaskBoard, stored: StoredRecord) -> str:
 
 def lines_figure(task: TaskBoard) -> Figure | None:
     """A panel for each line of the task's ``Outcome.lines`` and each of its channels, with the
-    truth in grey and a line per entry, of its first seed that finished. The figure has no panels
-    where the records have no lines; None of a category, whose targets differ."""
+    truth in grey and a line per entry, from its first seed that finished. The figure has no panels
+    if the records have no lines; None for a category, whose targets differ."""
     if task.targets:
         return None
     entries = first_cells(task, finished_with_arrays)
@@ -208,7 +207,7 @@ def _line_panels(entries: Mapping[str, StoredRecord]) -> list[Panel]:
 
 
 def _lines(stored: StoredRecord, most: int) -> Iterator[tuple[str, np.ndarray]]:
-    """Name and columns x, predictions and truths (n, 1 + 2·O) of each line, n at most so many."""
+    """Name and columns x, predictions and truths (n, 1 + 2·O) of each line, with n ≤ ``most``."""
     for name, columns in stored.arrays.items():
         whole = columns.ndim == 2 and len(columns) and columns.shape[1] % 2
         if name.startswith(PREFIX) and whole:
@@ -218,13 +217,13 @@ def _lines(stored: StoredRecord, most: int) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _ends(x: np.ndarray) -> tuple[float, float] | None:
-    """Of a panel's own points, with a little room: lines may be of different parts of x."""
+    """Limits of x from a panel's own points, with a margin: lines may cover different ranges."""
     room = 0.02 * (x[-1] - x[0])
     return (float(x[0] - room), float(x[-1] + room)) if room > 0 else None
 
 
 def _line_limits(series: Sequence[Series]) -> tuple[float, float] | None:
-    """Room for the truth, and for predictions that leave it by a quarter; None without a truth."""
+    """Limits of y: the range of the truth plus a quarter on each side; None without a truth."""
     truth = series[0].y[np.isfinite(series[0].y)]
     if series[0].entry or not len(truth):
         return None
@@ -234,9 +233,9 @@ def _line_limits(series: Sequence[Series]) -> tuple[float, float] | None:
 
 
 def thumbnails(found: Overview) -> PictureTable | None:
-    """A row per entry, by mean rank, and a column per task, with the picture or the curve of the
-    first seed that finished; of a category, of its first target. None for few tasks, or if no
-    record has either."""
+    """A row per entry, by mean rank, and a column per task, with the picture or curve of the first
+    seed that finished; for a category, of its first target. None for fewer than ``FEWEST_COLUMNS``
+    tasks, or if no record has a picture or curve."""
     groups = found.groups[:COLUMNS]
     if len(groups) < FEWEST_COLUMNS:
         return None
@@ -253,8 +252,8 @@ def thumbnails(found: Overview) -> PictureTable | None:
     return PictureTable(
         "map",
         "the prediction of each encoding on each task",
-        "By mean rank. The value is that of the standings, darker the nearer to the best of the "
-        f"task; the picture is of the first finished seed.{left_out}",
+        "By mean rank. The value is that of the standings; darker means a better rank on the task. "
+        f"The picture is of the first finished seed.{left_out}",
         [(group.label, group.primary.heading) for group in groups],
         [("", [column[0] for column in columns]), *rows],
     )
@@ -263,7 +262,7 @@ def thumbnails(found: Overview) -> PictureTable | None:
 def _column(
     found: Overview, number: int, group: TaskBoard
 ) -> tuple[Thumbnail | None, dict[str, Thumbnail]]:
-    """The target, and what each entry made of it."""
+    """Thumbnails of a task's target and of each entry."""
     task = group.targets[0] if group.targets else group
     ranks = dict(zip(found.entries, found.ranks[:, number], strict=True))
     finished = {row["entry"]: row for row in group.rows if row["n"] > 0}
@@ -289,7 +288,7 @@ def _column(
 
 
 def _picture(stored: StoredRecord | None, name: str) -> Path | None:
-    """A picture of a record; None where there is none that can be read."""
+    """A picture of a record; None if there is no readable one."""
     file = stored.path / f"{name}.png" if stored and f"{name}.png" in stored.files else None
     return file if file and picture_size(file) else None
 

@@ -22,15 +22,15 @@ STYLES: tuple[Style, ...] = get_args(Style)
 RATE = "learning_rate"
 FEWEST_RATES = 3
 TICKS = 12
-"""Different values of x up to which a log axis marks each."""
+"""Maximum number of distinct values of x for which a log axis has a tick each."""
 
 
 def relation_figure(found: Against, x: str, *, log_x: bool = False, log_y: bool = False) -> Figure:
-    """A panel per task and a colour per encoding. Other settings are told apart by line style or,
-    if there are too many, by a colour per line.
+    """A panel per task and a colour per encoding. Other settings differ in line style or, if there
+    are too many, in colour.
 
     Raises:
-        UsageError: a value cannot stand on a log axis.
+        UsageError: a value cannot be drawn on a log axis.
     """
     lines = [line for relation in found.relations for line in relation.lines]
     settings = list(dict.fromkeys(line.settings for line in lines))
@@ -51,8 +51,8 @@ def relation_figure(found: Against, x: str, *, log_x: bool = False, log_y: bool 
 
 
 def rates_figure(task: TaskBoard) -> Figure | None:
-    """The metric against the learning rate, of encodings that were trained at several; None where
-    none was at ``FEWEST_RATES``."""
+    """The primary metric against the learning rate; None if no encoding was trained at
+    ``FEWEST_RATES`` or more rates."""
     rates: dict[str, set[object]] = defaultdict(set)
     for one in task.facts:
         training = one.cell.training
@@ -96,7 +96,7 @@ def _missing(values: np.ndarray) -> list[float | None]:
 
 
 def _limits(series: Sequence[Series], *, log: bool) -> tuple[float, float] | None:
-    """Room for the means, and for intervals up to half of that; of two values they are long."""
+    """Limits of y: the range of the means, extended for intervals by at most half of it."""
     means = np.concatenate([line.y for line in series] or [np.empty(0)])
     ends = [end for line in series for end in (line.low, line.high) if end is not None]
     if not len(means) or not np.isfinite(means).all():

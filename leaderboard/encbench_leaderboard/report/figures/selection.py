@@ -1,4 +1,4 @@
-"""Which entries and records a figure holds, and how many points of a line."""
+"""Select the entries, records and points of lines that a figure shows."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from encbench_leaderboard.board.facts import Facts
 from encbench_leaderboard.board.table import TaskBoard
 
 SHOWN = 10
-"""Entries named in one figure: as many as there are distinguishable colours."""
+"""Maximum number of entries named in a figure: the number of distinguishable colours."""
 MOST = 40
-"""Entries in one figure: what follows the named ones is for readers who ask for it."""
+"""Maximum number of entries in a figure; those after the named ones are shown on request."""
 READ = 300
-"""Records that are read for a figure, besides those of the named entries."""
+"""Maximum number of records read for a figure, unless the named entries need more."""
 EVENLY, AT_ENDS = 250, 40
 
 
 def best_entries(
     task: TaskBoard, records_of: Callable[[str], Sequence[Facts]]
 ) -> Iterator[tuple[str, Sequence[Facts]]]:
-    """The best entries, in the table's order, with the records that are to be drawn of each; one
-    without any is left out."""
+    """The best entries, in the order of the standings, with the records to draw of each; entries
+    without records are left out."""
     shown = read = 0
     for entry in task.standings["entry"]:
         records = records_of(entry)
@@ -39,7 +39,7 @@ def best_entries(
 
 
 def first_cells(task: TaskBoard, wanted: Callable[[Facts], bool]) -> dict[str, StoredRecord]:
-    """Of each of the best entries the first cell, by seed, that is wanted."""
+    """The first cell, by seed, for which ``wanted`` is true, of each of the best entries."""
 
     def first(entry: str) -> list[Facts]:
         return list(itertools.islice(filter(wanted, task.facts_of_entry(entry)), 1))
@@ -52,18 +52,18 @@ def finished_with_arrays(one: Facts) -> bool:
 
 
 def best_note(task: TaskBoard) -> str:
-    """A sentence for a caption where more entries finished than are named; else ""."""
+    """A sentence for a caption if more entries finished than are named; else ""."""
     finished = int((task.standings["n"] > 0).sum())
     return f" The best {SHOWN} of {plural(finished, 'encoding')} are named." * (finished > SHOWN)
 
 
 def has_arrays(stored: StoredRecord) -> bool:
-    """Whether there are arrays at all, which need not be read for that."""
+    """Whether a record has arrays; they are not read."""
     return stored.has("arrays.npz")
 
 
 def spread(groups: Sequence[Hashable], most: int) -> list[int]:
-    """At most so many places of a sequence, ascending: one of each group before a second one."""
+    """At most ``most`` indices of a sequence, ascending: one per group before any second one."""
     seen: Counter[Hashable] = Counter()
     turns = []
     for place, group in enumerate(groups):
@@ -73,9 +73,8 @@ def spread(groups: Sequence[Hashable], most: int) -> list[int]:
 
 
 def thin_index(size: int) -> np.ndarray:
-    """Indices 0 … size - 1 of points that a screen can show: evenly spaced ones, a few pixels
-    apart, and geometrically spaced ones from both ends, where spectra bend and a log axis shows
-    more."""
+    """Indices from 0 … size - 1 of the points to draw: evenly spaced ones, a few pixels apart, and
+    geometrically spaced ones from both ends, where spectra bend and a log axis shows more."""
     if size <= EVENLY + 2 * AT_ENDS:
         return np.arange(size)
     head = np.geomspace(1, size, AT_ENDS).round().astype(np.int64) - 1
@@ -84,8 +83,8 @@ def thin_index(size: int) -> np.ndarray:
 
 
 def thinned(step: np.ndarray, value: np.ndarray, points: int) -> tuple[np.ndarray, np.ndarray]:
-    """A curve (n,), (n,) as at most so many means of neighbours, each at its last step; the first
-    value stands for itself, for what training starts from is no noise."""
+    """A curve (n,), (n,) averaged to at most ``points`` means of adjacent values, each at its last
+    step; the first value, from before training, is kept, since it has no noise."""
     if len(step) <= points:
         return step, value
     edges = np.linspace(1, len(step), points).round().astype(int)

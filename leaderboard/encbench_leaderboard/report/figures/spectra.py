@@ -1,4 +1,4 @@
-"""Eigenvalue spectra of the NTK, and which level of an encoding carries which part of them."""
+"""Eigenvalue spectra of the NTK, and the shares of an encoding's levels in them."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from encbench_leaderboard.report.figures.selection import (
 from encbench_leaderboard.report.format import plain, span
 
 AVERAGED = 40
-"""Cells an entry whose spectra are read and averaged: one a target before a second one."""
+"""Maximum number of cells per entry that are averaged: one per target before any second one."""
 PLACES = 1000
-"""Places of a mean spectrum: more than a panel has pixels across."""
+"""Number of places of a mean spectrum: more than a panel is wide [px]."""
 
 STYLES: dict[str, Literal["dotted", "dashed", "solid"]] = {
     "start": "dotted",
@@ -39,15 +39,15 @@ STYLES: dict[str, Literal["dotted", "dashed", "solid"]] = {
     "end": "solid",
 }
 SPLIT = 4
-"""Encodings drawn, each at the start and at the end."""
+"""Maximum number of encodings drawn, each at the start and end."""
 PARTS = ("", "mlp_")
-"""Of the names of a record's spectra: the whole kernel, and the MLP's part."""
+"""Prefixes in names of a record's spectra: the whole kernel, and the MLP's part."""
 SPLIT_WHENS = ("start", "end")
 
 
 @dataclass(frozen=True)
 class EntrySpectra:
-    """An encoding's cells that are drawn, and what each belongs to."""
+    """The cells of an entry that are drawn, and the unit of each (its seed or target)."""
 
     name: str
     facts: Sequence[Facts]
@@ -63,16 +63,15 @@ class EntrySpectra:
 
     @cached_property
     def eigenvalues(self) -> list[dict[str, np.ndarray]]:
-        """Arrays ``spectrum_…`` of each cell; the others of thousands of cells are not read."""
+        """Arrays ``spectrum_…`` of each cell; other arrays are not read."""
         names = [f"spectrum_{part}{when}" for part in PARTS for when in WHENS]
         return [stored.some_arrays(*names) for stored in self.records]
 
 
 def spectra_figure(task: TaskBoard) -> Figure | None:
-    """Spectra of K, and of the MLP's part alone where it was recorded; those of several cells as
-    their geometric mean, see ``spectra_mean``, with a band at the end of training. What is below
-    the floor is counted in the legend and never drawn; a mean is thin where it is an upper
-    bound."""
+    """Spectra of K, and of the MLP's part if it was recorded. Several cells are shown as their
+    geometric mean (see ``spectra_mean``), with a band at the end of training. Eigenvalues below the
+    floor are counted in the legend but not drawn; a mean is thin where it is an upper bound."""
     entries = spectra_of(task)
     if not entries:
         return None
@@ -88,14 +87,14 @@ def spectra_figure(task: TaskBoard) -> Figure | None:
 
 
 def bound_style(entries: Sequence[EntrySpectra]) -> dict[str, str]:
-    """The style of upper bounds, which only means have."""
+    """The style of upper bounds, if there are means, which alone have bounds."""
     return {"thin": "upper bound"} if any(len(e.facts) > 1 for e in entries) else {}
 
 
 def spectra_caption(
     task: TaskBoard, entries: Sequence[EntrySpectra], most: int = AVERAGED, *, band: bool = True
 ) -> str:
-    """What the lines of the entries are, and the band beside means."""
+    """The caption: the meaning of the lines of the entries, and of the band of a mean."""
     if all(len(entry.facts) == 1 for entry in entries):
         return (
             "NTK eigenvalues, largest first. A line stops at the floor, below which eigenvalues "
@@ -118,7 +117,7 @@ def spectra_caption(
 
 
 def spectra_of(task: TaskBoard, most: int = AVERAGED) -> list[EntrySpectra]:
-    """The best entries, with up to so many cells each that have spectra."""
+    """The best entries, with up to ``most`` cells each that have spectra."""
     units = dict(zip(map(id, task.facts), task.cells["unit"], strict=True))
 
     def chosen(entry: str) -> list[Facts]:
@@ -136,7 +135,7 @@ def _drawable(one: Facts) -> bool:
 
 
 def spectra_legend(entry: EntrySpectra, when: str = "end") -> str:
-    """The name, and how much of the spectrum at that moment is under the floor."""
+    """The name, and the number or share of eigenvalues below the floor at time ``when``."""
     size = below = 0
     for one in entry.facts:
         moments = [kernel.when for kernel in one.kernels]
@@ -150,7 +149,7 @@ def spectra_legend(entry: EntrySpectra, when: str = "end") -> str:
 
 
 def _percent(below: int, size: int) -> str:
-    """A share that reads 0% or 100% only where it is."""
+    """A share that reads 0% or 100% only if it is exactly that."""
     share = 100 * below / size
     if 0 < share < 0.1:
         return "under 0.1%"
@@ -173,7 +172,7 @@ def _panels(entries: Sequence[EntrySpectra]) -> list[Panel]:
 
 
 def spectra_panel(entries: Sequence[EntrySpectra], series: Sequence[Series], title: str) -> Panel:
-    """A panel of lines of ``spectrum_lines``, with the floors of the entries."""
+    """A panel with lines of ``spectrum_lines`` and the range of the entries' floors."""
     title_of_x, last = "index of the eigenvalue / size of the kernel", 1
     if of_one_size(entries):
         title_of_x, last = "index of the eigenvalue", entries[0].facts[0].kernels[0].size
@@ -190,14 +189,14 @@ def spectra_panel(entries: Sequence[EntrySpectra], series: Sequence[Series], tit
 
 
 def of_one_size(entries: Sequence[EntrySpectra]) -> bool:
-    """Whether each entry has one cell, and all kernels the same size: their lines are over the
-    index, others over its share."""
+    """Whether each entry has one cell, and all kernels have the same size: then x is the index,
+    else the index as a share of the size."""
     sizes = {kernel.size for entry in entries for kernel in entry.kernels}
     return all(len(entry.facts) == 1 for entry in entries) and len(sizes) == 1
 
 
 def kernel_title(entries: Sequence[EntrySpectra]) -> str:
-    """Which kernel, and of how many points."""
+    """A panel's title: the kind of kernel and the number of points."""
     kernels = {kernel for entry in entries for kernel in entry.kernels}
     outputs = " and ".join(sorted({kernel.outputs for kernel in kernels}))
     return f"NTK ({outputs} kernel, N = {span(kernel.points for kernel in kernels)} points)"
@@ -206,7 +205,7 @@ def kernel_title(entries: Sequence[EntrySpectra]) -> str:
 def _spectra(
     summaries: Sequence[SpectrumSummary], arrays: Mapping[str, np.ndarray], part: str
 ) -> dict[str, tuple[np.ndarray, float]]:
-    """Moment to eigenvalues (M,) and floor."""
+    """Eigenvalues (M,) and floor by time."""
     return {
         summary.when: (values, floor_of(summary, values, part))
         for summary in summaries
@@ -222,12 +221,12 @@ def spectrum_lines(
     whens: Sequence[str] = WHENS,
     places: int = PLACES,
 ) -> Iterator[Series]:
-    """A line per moment, and of a mean that ends in an upper bound a second one.
+    """A line per time, and a second one for a mean that ends in an upper bound.
 
     Args:
-        part: "", the whole kernel, or "mlp_".
-        one_size: x is the index; else its share of the kernel's size, as it is of means.
-        places: to which spectra are resampled for a mean.
+        part: "" for the whole kernel, or "mlp_".
+        one_size: whether x is the index; else its share of the kernel's size, as for means.
+        places: number of places to which spectra are resampled for a mean.
     """
     spectra = [
         _spectra(stored.record.spectra, arrays, part)
@@ -238,7 +237,7 @@ def spectrum_lines(
         if len(spectra) == 1 and taken:
             yield from _single(entry.name, when, *spectra[0][when], one_size=one_size)
             continue
-        # Without a floor rounding noise would pass for values.
+        # without a floor, rounding noise would be averaged
         taken = [i for i in taken if spectra[i][when][1] > 0]
         if taken:
             groups = [entry.groups[i] for i in taken]
@@ -261,7 +260,7 @@ def _single(
 def _averaged(entry: str, when: str, mean: MeanSpectrum) -> Iterator[Series]:
     known = int((~np.isnan(mean.mean)).sum())
     certain = known - int(mean.bounded.sum())
-    # The bound starts at the last place that all resolve, so that the line has no gap.
+    # the bound starts at the last place that all spectra resolve, so that the line has no gap
     for start, stop, bound in ((0, certain, False), (max(certain - 1, 0), known, True)):
         if stop > (certain if bound else 0):
             at = start + thin_index(stop - start)
@@ -279,17 +278,17 @@ def _averaged(entry: str, when: str, mean: MeanSpectrum) -> Iterator[Series]:
 
 
 def splits_of(stored: StoredRecord) -> dict[str, SplitSummary]:
-    """Moment to what was recorded there, of a record whose run asked for it."""
+    """The recorded splits of a record by time, if its run requested them."""
     return {s.when: s.split for s in stored.record.spectra if s.split and s.when in SPLIT_WHENS}
 
 
 def _splits(one: Facts) -> list[Kernel]:
-    """Kernels of which there is a split, or a reason why there is none."""
+    """Kernels with a split, or with a reason why there is none."""
     return [k for k in one.kernels if k.split is not None and k.when in SPLIT_WHENS]
 
 
 def split_cells(task: TaskBoard) -> dict[str, StoredRecord]:
-    """The first cell that has shares of levels, of each of the best entries; none of a category."""
+    """The first cell with shares of levels, of each of the best entries; none for a category."""
     if task.targets:
         return {}
     found = first_cells(task, lambda one: any(split.split for split in _splits(one)))
@@ -297,7 +296,7 @@ def split_cells(task: TaskBoard) -> dict[str, StoredRecord]:
 
 
 def levels_figure(task: TaskBoard) -> Figure | None:
-    """Stacked shares of the network and of each level, of ``split_cells``; None without any."""
+    """Stacked shares of the network and of each level, for ``split_cells``; None without any."""
     cells = split_cells(task)
     if not cells:
         return None
@@ -332,7 +331,7 @@ def _level_panels(entry: str, stored: StoredRecord) -> Iterator[Panel]:
             Series("", a.x, a.high, "area", label=a.label, low=a.low, high=a.high, shade=a.shade)
             for a in stacked_areas(split.parts, shares)
         ]
-        if shares is None:  # nothing but the bar of the trace
+        if shares is None:  # only the bar of the trace
             x = Axis("", limits=(BAR[0], BAR[1]), ticks=SHARE_TICKS[:1])
             title = f"{entry}, {when}"
         else:

@@ -1,4 +1,4 @@
-"""Loss, quality and error during training, and how soon a value is reached."""
+"""Loss, quality and error during training, and the time to reach a value."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ from encbench_leaderboard.report.figures.selection import (
 from encbench_leaderboard.report.format import plain
 
 POINTS = {"loss": 150, "curve": 300}
-"""Most points of a line: more of a loss show the noise of batches and hide the other lines."""
+"""Maximum number of points of a line: with more, the noise of a loss hides the other lines."""
 SEEDS = 5
-"""Lines an entry: more of them hide one another."""
+"""Maximum number of lines per entry: more would hide one another."""
 ARRAYS = ("band_upper", "band_target", "band_step", "band_error")
 MAPS = 6
 FEWEST = 3
-"""Steps at which the error was taken, of a map."""
+"""Minimum number of steps with a recorded error for a map."""
 LIMITS = (1e-6, 1.0)
-"""Relative errors of the first and of the last colour, the same in every figure."""
+"""Relative errors of the first and last colour, the same in every figure."""
 NOTHING = 1e-12
-"""Share of the target's energy under which a band has only rounding errors."""
+"""Share of the target's energy below which a band holds only rounding errors."""
 WIDEST = 100.0
-"""Times the fastest, at most, that a panel shows."""
+"""Maximum ratio to the fastest time that a panel shows."""
 
 
 def curves_figure(task: TaskBoard) -> Figure | None:
-    """Training loss (log) and the followed metric against the step; a line for each first seed,
-    averaged over neighbouring intervals down to ``POINTS``. A curve that stops early ends in a
-    cross. None of a category: its targets differ, and so do their steps."""
+    """Training loss (log) and the metric measured during training against the step; a line for each
+    of the first ``SEEDS`` seeds, averaged over adjacent steps to ``POINTS`` points. A curve that
+    stops early ends in a cross. None for a category: targets and their steps differ."""
     if task.targets:
         return None
     entries = dict(best_entries(task, lambda entry: _with_arrays(task.facts_of_entry(entry))))
@@ -98,7 +98,8 @@ def _curve_panels(task: TaskBoard, entries: Mapping[str, Sequence[Facts]]) -> li
 
 
 def _curve_limits(series: Sequence[Series], scale: str) -> tuple[float, float] | None:
-    """Room for what finished, and for the beginning of what diverged; None where all finished."""
+    """Limits that show finished curves and the beginning of diverged ones; None if all or none
+    finished."""
     finished = [line.y for line in series if not line.end]
     if not finished or len(finished) == len(series):
         return None
@@ -114,7 +115,7 @@ Curve = tuple[np.ndarray, np.ndarray]
 
 
 def _points(stored: StoredRecord) -> dict[str, Curve]:
-    """By its name, each curve; of the loss only what is positive, for a log axis."""
+    """The curves by name; of the loss, only positive values, for a log axis."""
     arrays = stored.some_arrays(*(array for name in POINTS for array in (f"{name}_step", name)))
     found = {}
     for name in POINTS:
@@ -137,15 +138,15 @@ def _curve(entry: str, record: Record, name: str, points: Curve, *, many: bool) 
         value,
         style="thin" if many else "solid",
         label=f"seed {record.cell.seed}",
-        # Where the record says what all its steps took.
+        # if the record has the total of all its steps
         other_x={t: step * (n / record.steps) for t, n in totals.items() if record.steps and n},
         end="" if record.status == "ok" else "stopped",
     )
 
 
 def bands_figure(task: TaskBoard) -> Figure | None:
-    """A map of the relative error over frequency and step for each of the best entries, of the
-    first seed that finished. It has no panels where no record has the error by band; None of a
+    """A map of the relative error over frequency and step for each of the best entries, from the
+    first seed that finished. It has no panels if no record has the error by band; None for a
     category, whose targets differ."""
     if task.targets:
         return None
@@ -167,7 +168,7 @@ def _band_panels(entries: Mapping[str, StoredRecord]) -> list[Panel]:
             maps[entry] = found
     if not maps:
         return []
-    # of a band-limited target the empty rows above it are left out
+    # for a band-limited target, the empty rows above its band are left out
     highest = max(
         float(found.y[1:][np.isfinite(found.values).any(axis=1)].max()) for found in maps.values()
     )
@@ -182,7 +183,7 @@ def _band_panels(entries: Mapping[str, StoredRecord]) -> list[Panel]:
 
 
 def _map(stored: StoredRecord) -> HeatMap | None:
-    """Of one record, without the mean and without step 0; None where too little was recorded."""
+    """Map of one record, without band 0 (the mean) and step 0; None if too little was recorded."""
     found = stored.some_arrays(*ARRAYS)
     if found.keys() != set(ARRAYS):
         return None
@@ -196,7 +197,7 @@ def _map(stored: StoredRecord) -> HeatMap | None:
     if later.sum() < FEWEST or not np.isfinite(values).any():
         return None
     steps = step[later]
-    # a column, a row, ends at its step, its frequency; on log axes none begins at 0
+    # a column ends at its step, a row at its frequency; log axes cannot begin at 0
     return HeatMap(
         np.concatenate([[min(1.0, steps[0] / 2)], steps]),
         np.concatenate([[upper[1] / 2], upper[1:]]),
@@ -207,8 +208,8 @@ def _map(stored: StoredRecord) -> HeatMap | None:
 
 
 def profile_figure(task: TaskBoard, found: Mapping[str, Sequence[Course]]) -> Figure | None:
-    """A panel for each value that some encoding reaches; None for fewer than two units, whose
-    profile would be a step."""
+    """Performance profiles: a panel for each value that an encoding reaches; None for fewer than
+    two units, whose profile would be a single step, or two encodings."""
     units = {course.unit for of_entry in found.values() for course in of_entry}
     reached = {value: slowdowns(found, value) for value in values_of(task.primary)}
     panels = [(value, ratios) for value, ratios in reached.items() if ratios]
