@@ -1,4 +1,4 @@
-"""How a kernel fits a target, where the target's energy lies, and how far a kernel has moved."""
+"""Alignment of a kernel with a target, the target's energy per eigenvector, and kernel drift."""
 
 from __future__ import annotations
 
@@ -75,12 +75,12 @@ def eigenvector_energy(kernel: Array, *values: Array) -> np.ndarray:
     Raises:
         NtkError: the shapes do not match, or the kernel is not finite.
     """
-    matched = [_matched(kernel, of)[1] for of in values]
+    matched = [_matched(kernel, each)[1] for each in values]
     k = _matched(kernel, values[0])[0].cpu().numpy()
     if not np.isfinite(k).all():
         raise NtkError("the kernel contains NaN or infinity; have the weights diverged?")
     projected = np.square(_projections(k, torch.cat(matched, dim=1).cpu().numpy()))
-    widths = np.cumsum([0] + [of.shape[1] for of in matched])[:-1]
+    widths = np.cumsum([0] + [each.shape[1] for each in matched])[:-1]
     energy = np.add.reduceat(projected, widths, axis=1)
     with np.errstate(invalid="ignore"):
         return np.asarray(energy / energy.sum(axis=0))

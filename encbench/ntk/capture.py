@@ -137,8 +137,8 @@ def _columns(block: SparseBlock, features: range) -> SparseBlock | None:
     width = min(block.start + block.width, features.stop) - start
     if width <= 0:
         return None
-    of = slice(start - block.start, start - block.start + width)
-    factor = None if block.factor is None else block.factor[:, of]
+    columns = slice(start - block.start, start - block.start + width)
+    factor = None if block.factor is None else block.factor[:, columns]
     return replace(block, start=start, width=width, factor=factor)
 
 
@@ -171,7 +171,7 @@ def _record(
             other = {h.dtype for h in hooks.outputs.values()} - {x.dtype, x.dtype.to_complex()}
             if other:
                 raise NtkError(
-                    f"the model computes in {other.pop()} where x is {x.dtype}; leave "
+                    f"the model computes in {other.pop()}, but x is {x.dtype}; leave "
                     "torch.autocast out of its forward"
                 )
             for layer in structure.layers:

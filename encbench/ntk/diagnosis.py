@@ -21,7 +21,7 @@ CHUNK = 4096
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Counts at N points, for a network whose nonlinearities are ReLU modules."""
+    """Counts at N points, for a network with ReLU modules."""
 
     points: int
     duplicates: int

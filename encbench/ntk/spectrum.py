@@ -36,7 +36,7 @@ class Spectrum:
     eigenvalues: np.ndarray
     """(M,) float64, descending, as the solver returned them: those below the floor are noise."""
     floor: float
-    """In units of the eigenvalues; see ``noise_floor``."""
+    """The floor, in units of the eigenvalues; see ``noise_floor``."""
     method: str
     """Solver and precision."""
 

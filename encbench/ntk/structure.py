@@ -148,15 +148,15 @@ def find_structure(model: nn.Module, x: Tensor, trainable: set[str]) -> Structur
         for part in chunks(len(x), CHUNK):
             hooks.clear()
             comparison.add(x[part], hooks)
-    right, called = comparison.right(), comparison.modules
+    verified, called = comparison.verified(), comparison.modules
     encoding, tables = encoding_of(model), comparison.tables
     if encoding is None or FEATURES not in called:
         tables = set()  # the encoding was not called once with x: no block applies
-    elif tables - right:
-        raise disagreement(encoding, min(tables - right).removeprefix("encoding."))
+    elif tables - verified:
+        raise disagreement(encoding, min(tables - verified).removeprefix("encoding."))
     layers = []
     for layer in proposed:
-        weight, bias = (n if n in right else None for n in (layer.weight, layer.bias))
+        weight, bias = (n if n in verified else None for n in (layer.weight, layer.bias))
         if layer.name in called and (weight or bias):
             layers.append(replace(layer, weight=weight, bias=bias))
     covered = {name for layer in layers for name in (layer.weight, layer.bias)} | tables
@@ -239,7 +239,7 @@ class _Comparison:
         entries, widths = (sum(b.rows.shape[1] for b in blocks), sum(b.width for b in blocks))
         self.numbers[FEATURES] = outputs * (delta.shape[1] + widths) + 3 * entries
 
-    def right(self) -> set[str]:
+    def verified(self) -> set[str]:
         """The parameters whose predicted gradient equals the true one, up to rounding."""
         return {name for name, true in self.true.items() if close(self.predicted[name], true)}
 

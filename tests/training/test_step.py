@@ -339,7 +339,7 @@ def test_a_network_that_somebody_changed_is_left_to_autograd():
     assert step.how == "autograd: the network is no CoordinateMLP"
 
 
-TOLD = {"rtol": 1e-9, "atol": 1e-12}
+TOLERANCE = {"rtol": 1e-9, "atol": 1e-12}
 
 
 def on_a_gpu(model, rule, lr, epochs, steps=STEPS):
@@ -351,9 +351,9 @@ def on_a_gpu(model, rule, lr, epochs, steps=STEPS):
     epochs = [tuple(tensor.cuda() for tensor in epoch) for epoch in epochs]
     step = make_step(there, "mse", rule, (lr, lr), epochs[0][0], points=10**4, batch_size=BATCH)
     losses = train(step, epochs, steps).cpu()
-    torch.testing.assert_close(losses, wanted, **TOLD)
+    torch.testing.assert_close(losses, wanted, **TOLERANCE)
     for got, reference in zip(there.parameters(), model.parameters(), strict=True):
-        torch.testing.assert_close(got.cpu(), reference, **TOLD)
+        torch.testing.assert_close(got.cpu(), reference, **TOLERANCE)
     return step.how
 
 
