@@ -1,4 +1,4 @@
-"""Metrics, each with unit, range and direction; one on other points stands beside its base."""
+"""Metrics with unit, range and direction; a variant on other points is in its base's module."""
 
 from collections.abc import Mapping
 

@@ -12,13 +12,13 @@ from encbench.contracts.metric import Metric
 from encbench.metrics.iou import occupancies
 
 SMALLEST = 2.0**-24
-"""Half the spacing of float32 below 1: float32 rounds probabilities closer to 1 to 1."""
+"""Half the spacing of float32 just below 1: float32 rounds probabilities nearer to 1 up to 1."""
 
 
 def bce(probability: ArrayLike, inside: ArrayLike) -> float:
-    """Mean of −log p over points (N,) inside and −log(1 − p) outside [nat], in float64.
+    """Mean over points (N,) of −log p (inside) or −log(1 − p) (outside) [nat], in float64.
 
-    Probabilities are clamped to [2⁻²⁴, 1 − 2⁻²⁴], so that one wrong point counts at most 16.6 nat.
+    Probabilities are clamped to [2⁻²⁴, 1 − 2⁻²⁴], so that a wrong point counts at most 16.6 nat.
     nan if a probability is not finite.
 
     Raises:

@@ -12,10 +12,10 @@ from encbench.metrics.surface import EMPTY, distances
 class ChamferL1(Metric):
     """Chamfer-L1 of two surfaces, in units of the longest side of the true bounding box.
 
-    ½ (mean distance of samples of the predicted surface from the true one + mean distance of
-    samples of the true surface from the predicted one), Euclidean, not squared (Mescheder et al.,
-    "Occupancy networks", CVPR 2019). Distances are to the triangles of the other surface, so that
-    equal surfaces have 0. Not defined for an empty prediction.
+    ½ (mean distance from samples of the predicted surface to the true one + mean distance from
+    samples of the true surface to the predicted one), Euclidean, not squared (Mescheder et al.,
+    "Occupancy networks", CVPR 2019). Distances are to the triangles of the other surface, so equal
+    surfaces have distance 0. Undefined for an empty prediction.
     """
 
     kind = "surface"

@@ -8,14 +8,14 @@ from encbench.contracts.metric import Metric
 from encbench.metrics.surface import distances
 
 THRESHOLD = 0.01
-"""In units of the longest side of the true bounding box."""
+"""Distance threshold, in units of the longest side of the true bounding box."""
 
 
 class FScore(Metric):
-    """F-score in [0, 1] of two surfaces at a distance of 1 % of the longest side.
+    """F-score in [0, 1] of two surfaces at a distance threshold of 1 % of the longest side.
 
-    Harmonic mean of precision, the share of predicted samples closer than that to the true
-    surface, and recall, the share of true samples closer than that to the predicted one
+    Harmonic mean of precision, the share of predicted samples within the threshold of the true
+    surface, and recall, the share of true samples within the threshold of the predicted surface
     (Tatarchenko et al., "What do single-view 3D reconstruction networks learn?", CVPR 2019). 0 for
     an empty prediction.
     """

@@ -15,14 +15,14 @@ def occupancies(name: str, p: ArrayLike, inside: ArrayLike) -> tuple[np.ndarray,
     """Probabilities in float64 and labels, (N,) each.
 
     Raises:
-        PluginError: the shapes differ, there are no points, or a label is neither 0 nor 1;
-            ``name`` is the metric's.
+        PluginError: the shapes differ, there are no points, or a label is neither 0 nor 1; the
+            message begins with ``name``, the metric's.
     """
     labels = np.asarray(inside)
     probability, truth = np.asarray(p, np.float64), labels.astype(np.bool_)
-    if (labels != truth).any():  # else 0.3, and NaN, would be inside
+    if (labels != truth).any():  # otherwise 0.3 and NaN would count as inside
         raise PluginError(
-            f"{name} needs labels that are 0 or 1, got others, such as {labels[labels != truth][0]}"
+            f"{name} needs labels that are 0 or 1, got {labels[labels != truth][0]}"
             "; correct the task's evaluate()"
         )
     if probability.shape != truth.shape or truth.size == 0:
@@ -34,7 +34,7 @@ def occupancies(name: str, p: ArrayLike, inside: ArrayLike) -> tuple[np.ndarray,
 
 
 def iou(probability: ArrayLike, inside: ArrayLike) -> float | None:
-    """|{p > ½} ∩ inside| / |{p > ½} ∪ inside| over points (N,); None where both are empty.
+    """|{p > ½} ∩ inside| / |{p > ½} ∪ inside| over points (N,); None if the union is empty.
 
     Raises:
         PluginError: the shapes differ, or there are no points.
@@ -50,7 +50,7 @@ class Iou(Metric):
 
     A point is predicted inside if its probability exceeds ½. ``details`` has the number of points,
     which determines the precision: the standard error is about
-    √(IoU (1 − IoU) / points in the union). Not defined where no point is inside either.
+    √(IoU (1 − IoU) / points in the union). Undefined if no point is inside in either.
     """
 
     kind = "occupancy"
@@ -70,8 +70,8 @@ class Iou(Metric):
 class IouHeldOut(Iou):
     """Intersection over union in [0, 1] at uniform points that a split holds out.
 
-    The task determines which: points of cells that are never trained on, or any points other than
-    the fixed ones that were.
+    The task decides which these are: points in cells that are never trained on, or any points
+    except the fixed training points.
     """
 
     kind = "held_out_occupancy"
@@ -81,8 +81,8 @@ class IouHeldOut(Iou):
 class NearSurfaceIou(Iou):
     """Intersection over union in [0, 1] at points near the true surface, sensitive to detail.
 
-    The task determines how near. Half of the points lie inside, so a random guess at each point
-    has 1/3.
+    The task determines the distance. Half of the points lie inside, so random guessing at each
+    point gives 1/3.
     """
 
     kind = "near_surface"

@@ -12,7 +12,7 @@ from encbench.metrics.pair import NOT_FINITE, compared
 
 
 class L1(Metric):
-    """Mean absolute error of signed distances at points of the whole volume, in longest sides."""
+    """Mean absolute error of signed distances in the whole volume, in units of the longest side."""
 
     kind = "distance"
     unit = "longest side"
@@ -29,7 +29,7 @@ class L1(Metric):
 
 
 class NearSurfaceL1(L1):
-    """Mean absolute error of signed distances at points near the surface, in longest sides."""
+    """Mean absolute error of signed distances near the surface, in units of the longest side."""
 
     kind = "near_surface_distance"
     title = "near-surface L1"
@@ -38,8 +38,8 @@ class NearSurfaceL1(L1):
 class EikonalResidual(L1):
     """Mean of |‖∇f‖ − 1|; the gradient of a distance has length 1 almost everywhere.
 
-    Compares lengths of gradients (N,), those predicted with the true ones, which are 1 (the
-    residual of Gropp et al., "Implicit Geometric Regularization for Learning Shapes", ICML 2020).
+    Compares predicted gradient lengths (N,) with the true ones, which are 1 (the residual of Gropp
+    et al., "Implicit Geometric Regularization for Learning Shapes", ICML 2020).
     """
 
     kind = "slope"
@@ -48,7 +48,7 @@ class EikonalResidual(L1):
 
 
 class MaxError(L1):
-    """Largest absolute error of the solution of an equation, over all points."""
+    """Largest absolute error of the solution of an equation over all points."""
 
     kind = "solution"
     unit = ""

@@ -12,9 +12,9 @@ from encbench.contracts.metric import Metric
 from encbench.errors import PluginError
 
 WINDOW, HOP = 1024, 256
-"""Samples."""
+"""Frame length and distance between frames [samples]."""
 FLOOR = -80.0
-"""dB below the power of a sine of amplitude 1: less counts as so much."""
+"""Minimum power [dB], relative to a sine of amplitude 1; lower powers are raised to it."""
 
 
 def log_spectrogram(
@@ -22,8 +22,8 @@ def log_spectrogram(
 ) -> NDArray[np.float64]:
     """Power [dB] of samples (N,) by frequency and time: (window // 2 + 1, frames), at least −80.
 
-    Of frames of ``window`` samples that begin ``hop`` samples apart and lie within the signal,
-    under a periodic Hann window; 0 dB is the peak of a sine of amplitude 1.
+    Frames of ``window`` samples with a periodic Hann window start every ``hop`` samples and lie
+    within the signal. 0 dB is the peak of a sine of amplitude 1.
     """
     taper = np.hanning(window + 1)[:-1]
     frames = np.lib.stride_tricks.sliding_window_view(np.asarray(samples, np.float64), window)
@@ -35,14 +35,14 @@ def log_spectrogram(
 class LogSpectralDistance(Metric):
     """Log-spectral distance [dB] of two waveforms: the distance of their spectrograms.
 
-    mean over frames of √(mean over frequencies of (L − L̂)²), L and L̂ the power in dB. Frames are
-    1024 samples under a Hann window, one every 256 samples, without padding, whatever the sample
-    rate; powers more than 80 dB below that of a sine of amplitude 1 count as −80 dB. Phase has
-    no part in it, and quiet frequencies weigh as much as loud ones.
+    The mean over frames of √(mean over frequencies of (L − L̂)²), with L and L̂ the power in dB.
+    Frames are 1024 samples with a Hann window, one every 256 samples, without padding, at any
+    sample rate; powers more than 80 dB below that of a sine of amplitude 1 count as −80 dB. It
+    ignores phase and weights quiet frequencies like loud ones.
 
     The order of root and means is that of audio super-resolution, as in ssr_eval's ``lsd``
     (github.com/haoheliu/ssr_eval, commit 907395c, ssr_eval/metrics.py), which omits the factor 10
-    of decibels, has 2048 samples a frame at 44.1 kHz and no floor.
+    of decibels, uses 2048 samples per frame at 44.1 kHz and has no floor.
     """
 
     kind = "audio"

@@ -1,4 +1,4 @@
-"""Learned perceptual image patch similarity, measured where a task is asked for it."""
+"""Learned perceptual image patch similarity, computed only if a task is asked for it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from encbench.contracts.metric import Metric
 from encbench.errors import DataError, PluginError
 
 SMALLEST = 31
-"""Pixels of a side that AlexNet needs at least."""
+"""Minimum side of an image for AlexNet [pixels]."""
 MEASURED_WITH = {"network": "alex", "version": "0.1"}
 
 
 def weights_file() -> tuple[str, Path]:
-    """The address of AlexNet's weights, as torchvision has it, and where torch keeps them.
+    """torchvision's URL of AlexNet's weights, and the path at which torch caches them.
 
     Raises:
         DataError: lpips or torchvision is not installed.
@@ -30,20 +30,20 @@ def weights_file() -> tuple[str, Path]:
     try:
         import_module("lpips")
         url = import_module("torchvision.models").AlexNet_Weights.IMAGENET1K_V1.url
-    # torchvision made for another torch raises a RuntimeError
+    # a torchvision built for another torch version raises a RuntimeError
     except (ImportError, RuntimeError) as error:
         raise DataError(
-            "LPIPS needs the package lpips, and torchvision for the torch that is here "
+            "LPIPS needs the package lpips, and a torchvision that matches the installed torch "
             f"({error}); python -m pip install 'encbench[lpips]'"
         ) from None
     return url, Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name
 
 
 def check_installed() -> None:
-    """Nothing where LPIPS can be measured here without a download.
+    """Check that LPIPS can be computed without a download.
 
     Raises:
-        DataError: a package, or the weights, are missing; says how to get them.
+        DataError: a package or the weights are missing; the message says how to get them.
     """
     _, path = weights_file()
     if not path.is_file():
@@ -54,7 +54,7 @@ def check_installed() -> None:
 
 
 def fetch_weights() -> Path:
-    """The path of AlexNet's weights, downloaded by torch unless they are there already.
+    """Download AlexNet's weights with torch unless they are cached, and return their path.
 
     Raises:
         DataError: a package is missing, or the download failed.
@@ -63,7 +63,7 @@ def fetch_weights() -> Path:
     if not path.is_file():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            # a part of the SHA-256 is in the name
+            # the file name contains the beginning of the SHA-256
             torch.hub.download_url_to_file(url, str(path), path.stem.rpartition("-")[2])
         except (OSError, RuntimeError) as error:
             raise DataError(f"{url}: the download failed: {error}; try it again") from None
@@ -74,7 +74,7 @@ def fetch_weights() -> Path:
 def _network() -> Any:
     check_installed()
     with warnings.catch_warnings():
-        # torchvision's, of how lpips asks it for AlexNet
+        # torchvision warns of the deprecated arguments with which lpips requests AlexNet
         warnings.simplefilter("ignore", UserWarning)
         return import_module("lpips").LPIPS(net=MEASURED_WITH["network"], verbose=False)
 
@@ -82,12 +82,12 @@ def _network() -> Any:
 class Lpips(Metric):
     """Learned perceptual image patch similarity of images in [0, 1], 0 for equal images.
 
-    Distance of AlexNet's features, with weights fitted to human judgements (Zhang, Isola,
+    Distance between AlexNet features, with weights fitted to human judgements (Zhang, Isola,
     Efros, Shechtman, Wang, "The Unreasonable Effectiveness of Deep Features as a Perceptual
-    Metric", CVPR 2018), as the package lpips 0.1 measures it, in float32. Grey images are
-    repeated three times. Measured only with ``image:lpips=true``; needs
-    ``encbench[lpips]``, and weights that ``encbench data fetch lpips`` downloads. Not defined for
-    images with alpha, or of less than 31 pixels a side.
+    Metric", CVPR 2018), as computed by version 0.1 of the package lpips, in float32. Grey images
+    are repeated to three channels. Computed only with ``image:lpips=true``; needs
+    ``encbench[lpips]``, and weights that ``encbench data fetch lpips`` downloads. Undefined for
+    images with alpha, or with a side below 31 pixels.
     """
 
     kind = "perceptual"
@@ -105,7 +105,7 @@ class Lpips(Metric):
         if got.shape[2] not in (1, 3) or min(got.shape[:2]) < SMALLEST:
             return None, {
                 "reason": f"{got.shape[1]} × {got.shape[0]} pixels of {got.shape[2]} values; LPIPS "
-                f"is of grey or RGB images of at least {SMALLEST} × {SMALLEST}"
+                f"needs grey or RGB images of at least {SMALLEST} × {SMALLEST}"
             }
         if not (np.isfinite(got).all() and np.isfinite(expected).all()):
             return None, {"reason": "the prediction or the truth has values that are not finite"}

@@ -1,4 +1,4 @@
-"""Multi-scale structural similarity, for images of 11 × 11 pixels and more."""
+"""Multi-scale structural similarity, for images of at least 11 × 11 pixels."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def ms_ssim(prediction: ArrayLike, truth: ArrayLike) -> tuple[float, int]:
     MS-SSIM = l_M^w_M · Π_j cs_j^w_j per channel, averaged over the channels (Wang, Simoncelli,
     Bovik, "Multi-scale structural similarity for image quality assessment", Asilomar 2003,
     Eq. 7): Gaussian window of 11 pixels and σ = 1.5, K = (0.01, 0.03), scales halved by 2 × 2
-    means. Terms that are negative on average count as 0. If the smaller side has at least 161
-    pixels this is ``pytorch_msssim.ms_ssim``; otherwise the same algorithm with fewer scales, whose
-    weights are the first M divided by their sum. Both in float64. Odd sides are padded with zeros
-    before they are halved, as in that library.
+    means. Terms whose mean is negative count as 0. If the smaller side has at least 161 pixels,
+    this is ``pytorch_msssim.ms_ssim``; otherwise the same algorithm with fewer scales and the
+    first M weights divided by their sum. Both in float64. Odd sides are padded with zeros before
+    they are halved, as in that library.
 
     Raises:
         PluginError: the shapes differ or are not (H, W, C), or a side is below 11 pixels.
@@ -60,8 +60,8 @@ def as_batches(title: str, prediction: ArrayLike, truth: ArrayLike) -> tuple[Ten
     """Two images (H, W, C) as float64 tensors (1, C, H, W).
 
     Raises:
-        PluginError: the shapes differ or are not (H, W, C), or a side is below 11 pixels; names
-            the metric.
+        PluginError: the shapes differ or are not (H, W, C), or a side is below 11 pixels; the
+            message begins with ``title``, the metric's.
     """
     got, expected = np.asarray(prediction, np.float64), np.asarray(truth, np.float64)
     if got.shape != expected.shape or got.ndim != 3 or min(got.shape[:2]) < WINDOW:
@@ -76,7 +76,7 @@ def as_batches(title: str, prediction: ArrayLike, truth: ArrayLike) -> tuple[Ten
 def window_of(image: Tensor) -> Tensor:
     """The Gaussian window (C, 1, 1, 11) for an image (1, C, H, W), as ``pytorch_msssim`` takes it.
 
-    That library's own is rounded to float32, which changes results by about 1e-5.
+    The library's own window is rounded to float32, which changes results by about 1e-5.
     """
     return _gauss(image.dtype).view(1, 1, 1, -1).repeat(image.shape[1], 1, 1, 1)
 
@@ -127,7 +127,7 @@ class MsSsim(Metric):
 
     The number of scales M depends on the smaller side: 5 from 161 pixels, 4 from 81, 3 from 41,
     2 from 21, 1 (plain SSIM) from 11. Values with different M are not comparable, so ``details``
-    has ``scales``. Not defined below 11 pixels, the size of the window.
+    has ``scales``. Undefined below 11 pixels, the size of the window.
     """
 
     kind = "image"
@@ -159,7 +159,7 @@ class MsSsim(Metric):
         return self.measured(got, expected)
 
     def measured(self, prediction: Any, truth: Any) -> tuple[float, dict[str, Any]]:
-        """As ``compute``, of images that are large enough and finite."""
+        """As ``compute``, for images that are large enough and finite."""
         value, scales = ms_ssim(prediction, truth)
         return value, {"scales": scales}
 

@@ -12,7 +12,7 @@ class NormalConsistency(Metric):
     """Mean |cosine| in [0, 1] of normals at samples and at the nearest points of the other surface.
 
     Averaged over the samples of each surface, then over the two surfaces (Mescheder et al.,
-    "Occupancy networks", CVPR 2019). Random normals have ½. Not defined for an empty prediction.
+    "Occupancy networks", CVPR 2019). Random normals give ½. Undefined for an empty prediction.
     """
 
     kind = "surface"

@@ -1,4 +1,4 @@
-"""A prediction and its truth, as metrics of values compare them."""
+"""Checks of prediction and truth for metrics that compare arrays of values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NOT_FINITE = "the prediction or the truth has values that are not finite"
 
 
 def beyond_unit_range(truth: ArrayLike) -> str:
-    """Why no measure of data range 1 is defined, such as of bytes from 0 to 255; "" if it is."""
+    """Why metrics with data range 1 are undefined, such as for bytes 0 to 255; "" if defined."""
     values = np.asarray(truth, np.float64)
     low, high = values.min(), values.max()
     if low >= -ROUNDING and high <= 1 + ROUNDING:
@@ -24,10 +24,10 @@ def beyond_unit_range(truth: ArrayLike) -> str:
 
 
 def compared(metric: str, prediction: ArrayLike, truth: ArrayLike) -> tuple[Values, Values] | None:
-    """Both in float64 and of one shape; None where a value is not finite.
+    """Prediction and truth in float64, checked to have equal shapes; None if a value is not finite.
 
     Args:
-        metric: its title, for messages.
+        metric: title of the metric, for messages.
 
     Raises:
         PluginError: the shapes differ, or there are no values.

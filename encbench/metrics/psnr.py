@@ -54,7 +54,7 @@ class Psnr(Metric):
 class PsnrHeldOut(Psnr):
     """Peak signal-to-noise ratio [dB] at the pixels that a split holds out.
 
-    As PSNR: one mean over those pixels and all channels, data range 1, against the true image
+    Like PSNR: one mean over those pixels and all channels, data range 1, against the true image
     without noise.
     """
 

@@ -14,7 +14,7 @@ from encbench.metrics.pair import NOT_FINITE, compared
 class RelativeL2(Metric):
     """Relative L2 error of a function's values: ‖prediction − truth‖ / ‖truth‖.
 
-    Over all points and channels, in float64. The truth's mean is part of its norm. Not the loss of
+    Over all points and channels, in float64. The norm includes the truth's mean. Not the loss of
     that name, which divides each squared error by its own squared prediction.
     """
 

@@ -15,8 +15,8 @@ from encbench.metrics.pair import NOT_FINITE, compared
 def snr(prediction: ArrayLike, truth: ArrayLike) -> float:
     """10 · log10(Σ truth² / Σ (prediction − truth)²) [dB] of two arrays of equal shape.
 
-    In float64. ``inf`` for equal arrays, ``-inf`` for a silent truth that is missed, ``nan`` if a
-    value is not finite.
+    In float64. ``inf`` for equal arrays, ``-inf`` if the truth is silent and the prediction is not,
+    ``nan`` if a value is not finite.
 
     Raises:
         PluginError: the shapes differ, or there are no values.
@@ -34,9 +34,9 @@ def snr(prediction: ArrayLike, truth: ArrayLike) -> float:
 class Snr(Metric):
     """Signal-to-noise ratio [dB] of a waveform, the noise being prediction − truth.
 
-    10 · log10(Σ truth² / Σ (prediction − truth)²) over all samples. It depends on the scale: a
-    prediction of half the amplitude has 6.02 dB, unlike with SI-SDR; silence has 0 dB. The truth's
-    mean is part of the signal. Equal to −20 · log10 of the relative L2 error.
+    10 · log10(Σ truth² / Σ (prediction − truth)²) over all samples. Unlike SI-SDR it depends on the
+    scale: a prediction with half the amplitude has 6.02 dB, silence has 0 dB. The signal includes
+    the truth's mean. Equal to −20 · log10 of the relative L2 error.
     """
 
     kind = "audio"
@@ -56,7 +56,7 @@ class Snr(Metric):
 class SnrHeldOut(Snr):
     """Signal-to-noise ratio [dB] at the samples that a split holds out.
 
-    As SNR, both sums over those samples alone, against the true waveform without noise.
+    Like SNR, with both sums over those samples only, against the true waveform without noise.
     """
 
     kind = "held_out_audio"

@@ -1,4 +1,4 @@
-"""Structural similarity, for images of 11 × 11 pixels and more."""
+"""Structural similarity, for images of at least 11 × 11 pixels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def ssim(prediction: ArrayLike, truth: ArrayLike) -> float:
     each of the (H − 10)(W − 10) places where a Gaussian window of 11 pixels and σ = 1.5 fits into
     the image; the mean over places, then over channels (Wang, Bovik, Sheikh, Simoncelli, "Image
     quality assessment: from error visibility to structural similarity", 2004). Variances are
-    weighted by the window, without the n − 1 of samples. In float64.
+    weighted by the window, without the correction n/(n − 1) of sample variances. In float64.
 
     Raises:
         PluginError: the shapes differ or are not (H, W, C), or a side is below 11 pixels.
@@ -33,8 +33,8 @@ def ssim(prediction: ArrayLike, truth: ArrayLike) -> float:
 class Ssim(MsSsim):
     """Structural similarity in [−1, 1] of images in [0, 1], 1 for equal images.
 
-    At the image's own resolution alone: values of images of different sizes are of structures of
-    different sizes. Not defined below 11 pixels, the size of the window.
+    Computed at the image's own resolution only, so for images of different sizes it measures
+    structures of different relative size. Undefined below 11 pixels, the size of the window.
     """
 
     range = (-1.0, 1.0)

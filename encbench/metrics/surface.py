@@ -1,4 +1,4 @@
-"""Surfaces as triangle meshes with samples, and the distances that their metrics use."""
+"""Surfaces as triangle meshes with samples, and the distances that surface metrics use."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 
 from encbench.errors import PluginError
 
-EMPTY = "the surface is empty: nowhere is the prediction inside"
+EMPTY = "the surface is empty: the prediction is outside everywhere"
 
 
 @dataclass(frozen=True, eq=False)  # compared by identity, for lru_cache below
 class Surface:
     """A triangle mesh with samples uniform over its area; empty arrays if there is no surface.
 
-    A comparison of kind "surface" is a pair (prediction, truth) of these, in units of the longest
-    side of the truth's bounding box.
+    A comparison of kind "surface" is a pair (prediction, truth) of surfaces, in units of the
+    longest side of the truth's bounding box.
     """
 
     vertices: NDArray[np.float64]
@@ -43,7 +43,7 @@ class Distances:
     cosines_to_truth: NDArray[np.float64]
     """(N,) |n · n'|, n' the normal at the nearest point of the true surface."""
     cosines_to_prediction: NDArray[np.float64]
-    """(M,) likewise at the predicted surface."""
+    """(M,) |n · n'| for samples of the truth, n' the normal at the nearest predicted point."""
 
     @property
     def samples(self) -> int:
@@ -51,11 +51,11 @@ class Distances:
         return len(self.to_prediction)
 
 
-@lru_cache(maxsize=1)  # three metrics in a row use the same
+@lru_cache(maxsize=1)  # three metrics in a row use the same distances
 def distances(prediction: Surface, truth: Surface) -> Distances | None:
-    """Exact distances from samples to triangles, both ways; None if the prediction is empty.
+    """Exact sample-to-triangle distances in both directions; None if the prediction is empty.
 
-    Distances between two sets of samples would not be 0 for equal surfaces; these are.
+    They are 0 for equal surfaces, unlike distances between two sets of samples.
 
     Raises:
         PluginError: the truth is empty, or an array does not have the stated shape.
@@ -68,7 +68,7 @@ def distances(prediction: Surface, truth: Surface) -> Distances | None:
                 f"{[*shapes, surface.normals.shape]}; correct the task's evaluate()"
             )
     if not len(truth.faces) or not len(truth.points):
-        raise PluginError("the true surface is empty; the task's evaluate() must give one")
+        raise PluginError("the true surface is empty; correct the task's evaluate()")
     if not len(prediction.faces) or not len(prediction.points):
         return None
     to_truth, there = _nearest(prediction.points, truth)
@@ -93,7 +93,7 @@ def _nearest(
     a, b, c = (surface.vertices[surface.faces[face, k]] for k in range(3))
     normals = np.cross(b - a, c - a)
     length = np.linalg.norm(normals, axis=1, keepdims=True)
-    # a triangle without area has no normal: zero, which agrees with none
+    # a triangle without area gets the normal 0, whose cosine with any normal is 0
     normals = np.divide(normals, length, out=np.zeros_like(normals), where=length > 0)
     # rounding can make the square of a zero distance slightly negative
     return np.sqrt(np.maximum(squared, 0)), normals

@@ -1,4 +1,4 @@
-"""Networks behind an encoding: the coordinate MLP and others, and activations."""
+"""Networks on top of an encoding: the coordinate MLP and others, and activations."""
 
 from collections.abc import Mapping
 

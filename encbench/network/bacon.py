@@ -1,4 +1,4 @@
-"""BACON: a multiplicative filter network of bounded bandwidth at each of its outputs."""
+"""BACON: a multiplicative filter network whose outputs are band-limited."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ from encbench.plugins.parameters import NotNegative, Positive
 
 
 class Bacon(Network):
-    """Products of sines of fixed integer frequencies, so that each output is band-limited.
+    """Products of sines with fixed integer frequencies, so that each output is band-limited.
 
-    A filter's frequencies are integers k in [−K_j, K_j]^d, cycles over [0, 1], drawn once
-    and not learned, K_j = round(bandwidth · scales_j/2); phases and linear layers are learned.
-    The output at layer i has no frequency above K_0 + … + K_i along any axis, ``bands``, whatever
-    is learned: it repeats with period 1. The encoding must be ``identity``; the network centres
-    x, which is the published input, [−1/2, 1/2]^d.
+    The frequencies of filter j are random integers k in [−K_j, K_j]^d, in cycles over [0, 1], with
+    K_j = round(bandwidth · scales_j/2). They are not learned; phases and linear layers are.
+    Whatever the parameters, the output at layer i has no frequency above K_0 + … + K_i along any
+    axis (``bands``) and has period 1. The encoding must be ``identity``; the network centres x to
+    the published input, [−1/2, 1/2]^d.
 
-    ``outputs`` names layers with an output of their own, the last of which is f. Training minimizes
-    the mean of their losses, each against the whole target. Not the code's
-    ``reuse_filters``, which evaluates filters once for several layers.
+    ``outputs`` lists the layers with an output of their own; the last output is f. Training
+    minimizes the mean of their losses, each against the full target. The authors' option
+    ``reuse_filters``, which shares filters between layers, is not implemented.
 
-    φ starts as U(±π), weights as U(±√(6/width)), their biases as ``nn.Linear``'s.
+    Initial values: φ ~ U(±π), weights U(±√(6/width)), biases as in ``nn.Linear``.
 
     Args:
         encoding, out_dim, width, depth: as for ``encbench.CoordinateMLP``.
-        bandwidth: samples over [0, 1] along an axis, twice the largest frequency of f but for
-            rounding, where scales add up to 1.
-        scales: shares of the filters, depth + 1 of them; 1/(depth + 1) each unless given.
-        outputs: layers that have an output, rising, the last of them depth; that one unless given.
+        bandwidth: number of samples over [0, 1] along an axis: twice the largest frequency of f, up
+            to rounding, if the scales sum to 1.
+        scales: share of the bandwidth of each of the depth + 1 filters; default: 1/(depth + 1).
+        outputs: increasing numbers of layers with an output, ending with depth; default: [depth].
 
     Raises:
-        ParameterError: another encoding, scales or outputs do not fit depth, or all frequencies
-            are 0.
+        ParameterError: another encoding, scales or outputs that do not fit depth, or all
+            frequencies are 0.
     """
 
     equation = (
@@ -78,8 +78,8 @@ class Bacon(Network):
         check_sizes("bacon", out_dim, width, depth, "standard")
         if not is_identity(encoding):
             raise ParameterError(
-                f"bacon: the encoding is {type(encoding).__name__}, behind which the network is "
-                "not band-limited; take the encoding identity, or the network fouriernet"
+                "bacon: the network is not band-limited with the encoding "
+                f"{type(encoding).__name__}; use the encoding identity, or the network fouriernet"
             )
         shares = [1 / (depth + 1)] * (depth + 1) if scales is None else scales
         if len(shares) != depth + 1:
@@ -89,8 +89,8 @@ class Bacon(Network):
         layers = [depth] if outputs is None else outputs
         if layers != sorted({*layers}) or layers[-1:] != [depth] or layers[0] < 1:
             raise ParameterError(
-                f"bacon: outputs={layers}, expected rising numbers of layers from 1, the last of "
-                f"them {depth}, the network's depth"
+                f"bacon: outputs={layers}, expected increasing numbers of layers from 1 that end "
+                f"with {depth}, the network's depth"
             )
         super().__init__(encoding, out_dim)
         largest = [round(bandwidth * share / 2) for share in shares]
@@ -102,14 +102,14 @@ class Bacon(Network):
         self.outputs = layers
         self.adds_to_loss = len(layers) > 1
         self.bands = {layer: sum(largest[: layer + 1]) for layer in layers}
-        """By layer with an output, its largest frequency along an axis, cycles over [0, 1]."""
+        """Layer with an output to the output's largest frequency along an axis [cycles]."""
         self.linear = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
         self.heads = nn.ModuleDict({str(layer): nn.Linear(width, out_dim) for layer in layers})
         bound = math.sqrt(6 / width)
         for layer in itertools.chain(self.linear, self.heads.values()):
             nn.init.uniform_(layer.weight, -bound, bound)  # type: ignore[arg-type] # a Linear's is a tensor
         drawn = [torch.randint(-most, most + 1, (width, encoding.in_dim)) for most in largest]
-        # whole numbers, times 2π only in the precision of x: frequencies stay whole in float64
+        # integers, multiplied by 2π in x's dtype, so that float64 networks have exact frequencies
         self.register_buffer("frequencies", torch.stack(drawn).float())  # (depth + 1, width, d)
         self.phases = nn.ParameterList(
             nn.Parameter(torch.empty(width).uniform_(-math.pi, math.pi)) for _ in largest
@@ -119,7 +119,7 @@ class Bacon(Network):
         return self._output(features, self.outputs[-1])
 
     def output_at(self, x: Tensor, layer: int) -> Tensor:
-        """The output (N, O) of a layer at x (N, d); only those in ``outputs`` have one."""
+        """The output (N, O) at x (N, d) of a layer in ``outputs``."""
         return self._output(self.encoding(x), layer)
 
     def objective(self, loss: Loss, x: Tensor, y: Tensor) -> Tensor:
@@ -138,7 +138,7 @@ class Bacon(Network):
 
 
 class _Output(nn.Module):
-    """One of the outputs as a model."""
+    """The output of one layer as a model."""
 
     def __init__(self, network: Bacon, layer: int) -> None:
         super().__init__()

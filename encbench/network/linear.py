@@ -1,4 +1,4 @@
-"""The linear layer of the NTK parameterization, and the end of complex networks."""
+"""The linear layer of the NTK parameterization, and the last module of complex networks."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class RealPart(nn.Module):
 class NTKLinear(nn.Module):
     """Linear layer in NTK parameterization: W x · scale + β b, with W, b ~ N(0, 1).
 
-    ``scale`` is 1/√in_features unless given (Jacot, Gabriel, Hongler, "Neural Tangent Kernel",
+    ``scale`` defaults to 1/√in_features (Jacot, Gabriel, Hongler, "Neural Tangent Kernel",
     NeurIPS 2018, section 2.1). The stored weight is not scaled: its gradient contains the factor
-    once, and the kernel its square.
+    once, and the kernel the factor squared.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class NTKLinear(nn.Module):
         self.bias = nn.Parameter(torch.randn(out_features))
 
     def forward(self, x: Tensor) -> Tensor:  # (N, in_features) -> (N, out_features)
-        # scaling x, not the weight, saves the backward pass a weight-sized multiplication
+        # scaling x instead of the weight avoids a weight-sized product in the backward pass
         return F.linear(x * self.scale, self.weight, self.bias * self.beta)
 
     def extra_repr(self) -> str:

@@ -34,17 +34,17 @@ class CoordinateMLP(Network):
             (``nn.Linear`` with its own initialization). Learning rates of the two differ by
             orders of magnitude and are not comparable.
         beta: β of the bias in NTK parameterization; unused in standard parameterization.
-        first_layer_scale: ``"fan_in"`` divides the first layer by √d_e, ``"width"`` by √width,
-            the reading of the paper's Eq. 8 for which its learning rate of 100 is stable. Only
-            used in NTK parameterization.
-        activation: φ, by name ("relu", "sine:omega=10") or as an object; "auto" is the one that
-            the encoding asks for, else ReLU. It determines the initialization of the layers, see
+        first_layer_scale: ``"fan_in"`` divides the first layer by √d_e, ``"width"`` by √width, the
+            interpretation of the paper's Eq. 8 with which its learning rate of 100 is stable.
+            Used only in NTK parameterization.
+        activation: φ, a name ("relu", "sine:omega=10") or an object; "auto" is the encoding's
+            default, else ReLU. It determines the initialization of the layers, see
             ``encbench.network.activations``. ``self.activation`` is the object.
 
     Raises:
-        ParameterError: no ``Encoding``, width or depth below 1, an unknown parameterization or
-            activation, or a parameter of the activation that has no effect in this
-            parameterization.
+        ParameterError: ``encoding`` is not an ``Encoding``, width or depth is below 1, the
+            parameterization or activation is unknown, or a parameter of the activation has no
+            effect in this parameterization.
     """
 
     equation = "f(x) = W_D φ(⋯ φ(W_0 γ(x) + b_0) ⋯) + b_D"
@@ -78,7 +78,7 @@ class CoordinateMLP(Network):
 
 
 def check_sizes(name: str, out_dim: int, width: int, depth: int, parameterization: str) -> None:
-    """Raise ParameterError where a network cannot have these sizes or this parameterization."""
+    """Raise ParameterError if a size is below 1 or the parameterization is unknown."""
     for size, value in {"out_dim": out_dim, "width": width, "depth": depth}.items():
         if value < 1:
             raise ParameterError(f"{name}: {size} must be at least 1, got {value}")
@@ -89,7 +89,7 @@ def check_sizes(name: str, out_dim: int, width: int, depth: int, parameterizatio
 
 
 def activation_for(encoding: Encoding, asked: str | Activation) -> Activation:
-    """The activation that is asked for; "auto" is the encoding's, or ReLU if it has none."""
+    """The requested activation; "auto" is the encoding's default, or ReLU if it has none."""
     if asked == "auto":
         asked = "relu" if encoding.activation is None else encoding.activation
     return activation_of(asked)
@@ -102,16 +102,16 @@ def dense_layers(
     first_scale_of: int | None,
     activation: Activation,
 ) -> nn.Sequential:
-    """Linear layers with an activation between each two, initialized as the activation asks; of
-    complex ones the real part of the output.
+    """Linear layers with activations between them, which determine their initialization; complex
+    layers are followed by the real part.
 
     Args:
-        sizes: inputs and outputs of each layer.
+        sizes: number of inputs and outputs of each layer.
         beta: β of the bias in NTK parameterization.
-        first_scale_of: n of the first layer's factor 1/√n in NTK parameterization, its inputs
-            where None.
+        first_scale_of: n of the first layer's factor 1/√n in NTK parameterization; None: the
+            number of its inputs.
     """
-    # complex behind the first layer, whose inputs are real
+    # all layers but the first are complex: its inputs are real
     dtype = torch.get_default_dtype().to_complex() if activation.complex_weights else None
     gain, bias_gain = activation.ntk_gains() if parameterization == "ntk" else (1.0, 1.0)
     ends = list(sizes)

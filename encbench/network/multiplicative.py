@@ -19,18 +19,18 @@ from encbench.plugins.parameters import Positive
 
 InputScale = Annotated[
     Positive,
-    Field(description="largest frequency [rad/unit] at the start, times √d_e"),
+    Field(description="largest initial frequency [rad/unit], times √d_e"),
     Search(32, 512, log=True),
 ]
 WeightScale = Annotated[
-    Positive, Field(description="variance of a hidden layer's weights at the start, times 3n")
+    Positive, Field(description="initial variance of a hidden layer's weights, times 3n")
 ]
 
 
 class FilterNetwork(Network):
     """h_0 = g_0(v), h_k = g_k(v) ∘ (W_k h_{k−1} + b_k), f = W h_D + b, for filters g_0 … g_D of v.
 
-    v = 2x − 1 where the encoding is the identity, as published, and the features elsewhere.
+    v = 2x − 1, as published, if the encoding is the identity; else v are the features.
     """
 
     source = (
@@ -92,7 +92,7 @@ class GaborFilter(nn.Module):
         self.linear = nn.Linear(in_features, out_features)
         self.mu = nn.Parameter(2 * torch.rand(out_features, in_features) - 1)
         shape = torch.full((out_features,), alpha)
-        # torch draws no gamma variables on the device "meta"
+        # torch cannot sample gamma variables on the device "meta"
         drawn = shape if shape.is_meta else torch.distributions.Gamma(shape, beta).sample()
         self.gamma = nn.Parameter(drawn)
         with torch.no_grad():
@@ -107,14 +107,14 @@ class GaborFilter(nn.Module):
 class FourierNet(FilterNetwork):
     """Products of sines of the input, with linear layers between them.
 
-    ``depth`` linear layers and depth + 1 filters; weights and phases of all are learned. With
-    the encoding ``identity`` the published network, its input 2x − 1 in [−1, 1]^d; with any other
-    the filters act on the features as they are. A sum of products of sines is a sum of sines, of
-    frequencies up to (depth + 1) times a filter's.
+    ``depth`` linear layers and depth + 1 filters, all with learned weights and phases. With the
+    encoding ``identity`` this is the published network with the input 2x − 1 in [−1, 1]^d; with
+    another encoding, the filters act on its features. A sum of products of sines is a sum of sines
+    with frequencies up to (depth + 1) times those of a filter.
 
-    Ω starts as U(±input_scale/√(d_e (depth + 1))), φ as U(±π), W_k as U(±√(weight_scale/width)),
-    the rest as ``nn.Linear``'s. The authors' input_scale of 256 [rad per unit of 2x − 1] is for
-    images of 256 × 256 pixels: take the side of yours.
+    Initial values: Ω ~ U(±input_scale/√(d_e (depth + 1))), φ ~ U(±π),
+    W_k ~ U(±√(weight_scale/width)), the others as in ``nn.Linear``. The authors' input_scale of
+    256 [rad per unit of 2x − 1] is for images of 256 × 256 pixels; use the side of your image.
 
     Args:
         encoding, out_dim, width, depth: as for ``encbench.CoordinateMLP``.
@@ -142,15 +142,15 @@ class FourierNet(FilterNetwork):
 class GaborNet(FilterNetwork):
     """Products of sines under Gaussian windows, with linear layers between them.
 
-    As the network ``fouriernet``, each filter times exp(−γ ‖v − μ‖²/2), whose centres and widths
-    are learned. μ starts as U(±1) in each direction, γ as Gamma(alpha/(depth + 1), rate beta),
-    and Ω is multiplied by √γ: narrow windows hold high frequencies.
+    Like the network ``fouriernet``, but each filter is multiplied by exp(−γ ‖v − μ‖²/2) with
+    learned centres and widths. Initially μ ~ U(±1) per coordinate, γ ~ Gamma(alpha/(depth + 1),
+    rate beta), and Ω is multiplied by √γ, so that narrow windows have high frequencies.
 
     Args:
         encoding, out_dim, width, depth: as for ``encbench.CoordinateMLP``.
-        input_scale, weight_scale: as of ``fouriernet``.
-        alpha: shape of the gamma distribution, divided among the filters.
-        beta: its rate.
+        input_scale, weight_scale: as for ``fouriernet``.
+        alpha: shape of the gamma distribution, times depth + 1.
+        beta: rate of the gamma distribution.
     """
 
     equation = "h_k = sin(Ω_k v + φ_k) exp(−γ_k ‖v − μ_k‖²/2) ∘ (W_k h_{k−1} + b_k), f = W h_D + b"

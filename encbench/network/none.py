@@ -1,4 +1,4 @@
-"""No network: the features of an encoding, added up or combined linearly."""
+"""No network: the features of an encoding, summed or combined linearly."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from encbench.errors import ParameterError
 from encbench.plugins.parameters import NotNegative
 
 LEAST_SQUARE = 1e-6
-"""Of a node's differences: below, their length has no gradient, as in the source."""
+"""Minimum of a node's sum of squared differences; below it the gradient is 0, as in the source."""
 
 
 class Readout(Network):
-    """No network: the features themselves, or a linear layer of them.
+    """No network: the sum of the features, or a linear layer on them.
 
-    - ``readout="sum"``: output a is the sum of features a, a + O, a + 2O, …, and the network has
-      no parameters. A grid of O features is thus trained directly; of L levels of O features each
-      the sum of the levels is.
-    - ``readout="linear"``: ``nn.Linear`` of the features, no hidden layer.
+    - ``readout="sum"``: output a is the sum of features a, a + O, a + 2O, …; the network has no
+      parameters. Thus a grid with O features is trained directly, and for L levels of O features
+      the sum of the levels is trained.
+    - ``readout="linear"``: ``nn.Linear`` on the features, without hidden layers.
 
-    ``tv`` adds tv · TV to the loss of each batch, where TV is the mean over nodes i and columns c
-    of √(Σ_axes (θ[i + 1 along the axis, c] − θ[i, c])²), over nodes that have a next one along
-    each axis, for each of the encoding's grids of learned values. A square below 1e-6 counts as
-    1e-6. Differences are not divided by the nodes' distance.
+    ``tv`` adds tv · TV to the loss of each batch. TV is the sum over the encoding's grids of
+    learned values of the mean over nodes i and columns c of
+    √(Σ_axes (θ[i + 1 along the axis, c] − θ[i, c])²), for nodes with a successor along each axis.
+    Sums below 1e-6 count as 1e-6. Differences are not divided by the distance of the nodes.
 
     Args:
         encoding, out_dim: as for ``encbench.CoordinateMLP``.
@@ -54,14 +54,14 @@ class Readout(Network):
         out_dim: int,
         *,
         readout: Annotated[
-            Literal["sum", "linear"], Field(description="features added up, or a linear layer")
+            Literal["sum", "linear"], Field(description="sum of the features, or a linear layer")
         ] = "sum",
         tv: Annotated[NotNegative, Field(description="weight of the grids' total variation")] = 0.0,
     ) -> None:
         super().__init__(encoding, out_dim)
         if readout == "sum" and encoding.out_dim % out_dim:
             raise ParameterError(
-                f"none: the encoding's {encoding.out_dim} features cannot be added up in groups "
+                f"none: the encoding's {encoding.out_dim} features cannot be summed in groups "
                 f"of {out_dim}, the number of outputs; give the encoding a multiple of {out_dim} "
                 "features, or take none:readout=linear"
             )
@@ -79,9 +79,9 @@ class Readout(Network):
             self.register_buffer(f"_rows_{number}", rows, persistent=False)
         if not self._grids or len(self._grids) < len(encoding.learned_grids()):
             raise ParameterError(
-                f"none: tv={tv:g} needs grids whose nodes have values of their own, and "
-                f"{type(encoding).__name__} has none, or shares them; take an encoding such as "
-                "grid or mpe, or tv=0"
+                f"none: tv={tv:g} needs grids in which each node has its own values; "
+                f"{type(encoding).__name__} has no grids, or nodes share values; use an encoding "
+                "such as grid or mpe, or tv=0"
             )
 
     def from_features(self, features: Tensor) -> Tensor:  # (N, d_e) -> (N, O)
@@ -94,7 +94,7 @@ class Readout(Network):
         return loss(self, x, y) + self.tv * self.total_variation() if self.tv else loss(self, x, y)
 
     def total_variation(self) -> Tensor:
-        """TV of the encoding's grids, a scalar, as described above."""
+        """TV of the encoding's grids, a scalar; see the class."""
         total = torch.zeros(())
         for number, name in enumerate(self._grids):
             values = self.encoding.get_parameter(name)[self.get_buffer(f"_rows_{number}")]

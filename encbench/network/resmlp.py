@@ -1,4 +1,4 @@
-"""The coordinate MLP with a skip connection from its input, as NeRF's."""
+"""The coordinate MLP with a skip connection from its input, as in NeRF."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from encbench.network.mlp import Parameterization, activation_for, check_sizes, 
 
 
 class ResidualMLP(Network):
-    """The coordinate MLP with the features appended again after some hidden layers.
+    """The coordinate MLP with the features appended again after ``skip`` hidden layers.
 
-    ``skip`` hidden layers see the features alone; the next layer, hidden or the output, sees
-    [γ(x), h]. NeRF has 8 hidden layers of 256 units and ``skips=[4]``, counted from 0, which is
-    ``skip=5`` here. Layers start as those of the network ``mlp``, not as Keras's in NeRF's code.
-    Not a residual network of sums (He et al. 2016).
+    The layer after these, hidden or output, has the input [γ(x), h]. NeRF has 8 hidden layers of
+    256 units and ``skips=[4]``, counted from 0, which is ``skip=5`` here. Layers are initialized as
+    in the network ``mlp``, not as by Keras in NeRF's code. This is not a residual network, which
+    adds the input (He et al. 2016).
 
     Args:
         encoding, out_dim, width, depth, parameterization, beta, first_layer_scale, activation: as
-            of ``encbench.CoordinateMLP``.
-        skip: hidden layers before the features are appended, 1 to depth.
+            for ``encbench.CoordinateMLP``.
+        skip: number of hidden layers before the features are appended, 1 to depth.
 
     Raises:
         ParameterError: as ``CoordinateMLP``, or skip is larger than depth.
@@ -73,7 +73,7 @@ class ResidualMLP(Network):
         )
 
     def from_features(self, features: Tensor) -> Tensor:  # (N, d_e) -> (N, O)
-        before = 2 * self.skip  # modules: a linear layer and an activation each
+        before = 2 * self.skip  # modules: a linear layer and an activation per hidden layer
         hidden: Tensor = self.layers[:before](features)
         out: Tensor = self.layers[before:](torch.cat((features, hidden), 1))
         return out

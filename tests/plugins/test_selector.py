@@ -81,8 +81,8 @@ def test_what_is_empty_is_said_to_be(text, words):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("ffe:levls", "; did you mean 'levels'? A parameter is given as ffe:KEY=VALUE"),
-        ("ffe:xyz", "; a parameter is given as ffe:KEY=VALUE"),
+        ("ffe:levls", "; did you mean 'levels'? Write a parameter as ffe:KEY=VALUE"),
+        ("ffe:xyz", "; write a parameter as ffe:KEY=VALUE"),
     ],
 )
 def test_a_parameter_without_a_value_gets_the_nearest(text, words):

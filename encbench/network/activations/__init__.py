@@ -1,7 +1,7 @@
 """Activations of the coordinate MLP, by name.
 
-An activation is written ``name`` or ``name:parameter=value``, as encodings are: ``"relu"``,
-``"sine:omega=10"``. ``"auto"`` is the activation that the encoding asks for.
+An activation is written like an encoding, ``name`` or ``name:parameter=value``: ``"relu"``,
+``"sine:omega=10"``. ``"auto"`` is the encoding's default activation.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from encbench.plugins.parameters import validate_parameters
 from encbench.plugins.selector import parse_selector
 
 if TYPE_CHECKING:
-    # imports torch, which `encbench list` does without
+    # imports torch, which `encbench list` must not
     from encbench.contracts.activation import Activation
     from encbench.plugins.registry import Registry
 
@@ -41,7 +41,7 @@ BUILT_IN = {
         "multi_quadratic": "MultiQuadratic",
     },
 }
-"""Module to the names in it, each with its class."""
+"""Module to its activations, name to class."""
 
 
 @hookimpl
@@ -58,11 +58,11 @@ def activation_of(text: str | Activation, registry: Registry | None = None) -> A
 
     Args:
         text: name and parameters.
-        registry: plug-ins that may offer it; without one, only what is built in.
+        registry: plug-ins to search; None: only built-in activations.
 
     Raises:
         ParameterError: an unknown name or parameter, or a value out of range.
-        PluginError: a plug-in's class cannot be loaded, or is not as ``Activation`` says.
+        PluginError: a plug-in's class cannot be loaded or violates the contract of ``Activation``.
     """
     from encbench.contracts.activation import Activation
 
@@ -97,10 +97,10 @@ def activation_of(text: str | Activation, registry: Registry | None = None) -> A
 
 
 def _checked(made: Activation) -> Activation:
-    """A plug-in's activation; TypeError where it has no name or changes the shape."""
+    """Return a plug-in's activation; raise TypeError if it has no name or changes the shape."""
     if not isinstance(getattr(made, "name", None), str):
         raise TypeError('it has no name; set one in its class, such as name = "bump"')
-    import torch  # `encbench list` does without
+    import torch  # not at the top, for `encbench list`
 
     z = torch.zeros(2, 3)
     with torch.no_grad():

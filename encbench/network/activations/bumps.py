@@ -1,9 +1,9 @@
-"""Activations that are largest at 0 and fall off to both sides.
+"""Activations with a maximum at 0 that decrease to both sides.
 
 Ramasinghe, Lucey, "Beyond Periodicity: Towards a Unifying Framework for Activations in
 Coordinate-MLPs", ECCV 2022, Table 1, written as in kwea123/Coordinate-MLPs at 08f1c38 (models.py).
-Layers are initialized as in ``nn.Linear``. The paper searches a for each signal; the defaults here
-are the project's, for coordinates in [0, 1].
+Layers are initialized as in ``nn.Linear``. The paper tunes a for each signal; the defaults are this
+project's, for coordinates in [0, 1].
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Steepness = Annotated[Positive, Field(description="a, inverse width"), Search(3,
 
 
 class Bump(PlainLayers):
-    """φ(0) = 1, φ(−z) = φ(z), falling with |z|."""
+    """Base class: φ(0) = 1, φ(−z) = φ(z), decreasing in |z|."""
 
     source = (
         'Ramasinghe, Lucey, "Beyond Periodicity: Towards a Unifying Framework for Activations in '

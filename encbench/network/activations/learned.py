@@ -16,12 +16,12 @@ from encbench.network.activations.periodic import Omega
 
 @dataclass(frozen=True)
 class Staf(PlainLayers):
-    """Σ_i C_i sin(Ω_i z + Φ_i), i = 1 … τ; C, Ω, Φ are trained, shared by a layer's units.
+    """Σ_i C_i sin(Ω_i z + Φ_i), i = 1 … τ, with trained C, Ω, Φ that a layer's units share.
 
-    Start: Ω ~ ω U(0, 1), Φ ~ U(−π, π), C = ±√|X| with X ~ Laplace(0, 1/(2τ)), as in the authors'
-    code; the variance at a layer's output is then some 1/4 (with 2/τ it would be the 1 of the
-    paper). Layers are initialized as in ``nn.Linear``. Without the skip connection that their
-    code can add. As a function, it has parameters that are drawn in each call.
+    Initial values: Ω ~ ω U(0, 1), Φ ~ U(−π, π), C = ±√|X| with X ~ Laplace(0, 1/(2τ)), as in the
+    authors' code; the variance at a layer's output is then about 1/4 (with 2/τ it would be 1 as
+    in the paper). Layers are initialized as in ``nn.Linear``. The optional skip connection of
+    their code is not implemented. Calling the object directly draws new parameters each time.
     """
 
     name = "staf"
@@ -31,7 +31,7 @@ class Staf(PlainLayers):
         "modules/staf.py"
     )
     periodic = True
-    tau: Annotated[int, Field(ge=1, le=65536, description="τ, sines of a layer")] = 5
+    tau: Annotated[int, Field(ge=1, le=65536, description="τ, number of sines")] = 5
     omega: Omega = 30.0
 
     def __call__(self, z: Tensor) -> Tensor:
@@ -59,7 +59,6 @@ class TrainedSines(nn.Module):
         self.amplitudes = nn.Parameter(torch.randn(tau).sign() * size.sqrt())
 
     def forward(self, z: Tensor) -> Tensor:
-        # one sine after the other: a (…, τ) tensor would take τ times the memory
         parts = zip(self.amplitudes, self.frequencies, self.phases, strict=True)
         first, *others = [c * torch.sin(w * z + p) for c, w, p in parts]
         total: Tensor = sum(others, first)

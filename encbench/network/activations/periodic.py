@@ -24,7 +24,7 @@ Scale = Annotated[
 
 
 class SirenLayers(Activation):
-    """Layers start as SIREN's, with weights U(±√(6/n)/ω)."""
+    """Base class with SIREN's initialization of layers: weights U(±√(6/n)/ω)."""
 
     omega: float
 
@@ -38,10 +38,10 @@ class SirenLayers(Activation):
 
 @dataclass(frozen=True)
 class Sine(SirenLayers):
-    """sin(ω z) of SIREN; initial weights are U(±√(6/n)/ω), in the output layer too.
+    """sin(ω z) of SIREN; initial weights are U(±√(6/n)/ω), also in the output layer.
 
-    With inputs that are sines of all phases, whose mean square is 1/2, ω z is then a unit normal;
-    its variance v decreases slowly with depth, to 1 − exp(−2v) from layer to layer. In NTK
+    If the inputs are sines with random phases (mean square 1/2), ω z is a standard normal; its
+    variance v decreases slowly with depth: the next layer's is 1 − exp(−2v). In NTK
     parameterization the layer is (√2 W a/√n + β b)/ω and ω cancels, so only the default is allowed.
     """
 
@@ -88,11 +88,11 @@ class Finer(SirenLayers):
 
 @dataclass(frozen=True)
 class Gabor(PlainLayers):
-    """cos(ω z) exp(−(s z)²), the real part of WIRE's wavelet at a real z.
+    """cos(ω z) exp(−(s z)²), the real part of WIRE's wavelet for real z.
 
     Layers are initialized as in ``nn.Linear``, weights with variance 1/(3n). WIRE itself is complex
-    from its first layer on. The real layer in its authors' code computes frequency and width from
-    two linear maps; here one map is used for both, as in the complex wavelet.
+    from its first layer on. The real layer in its authors' code uses two linear maps, for frequency
+    and width; here one map serves both, as in the complex wavelet.
     """
 
     name = "gabor"
@@ -148,7 +148,7 @@ class Sinc(PlainLayers):
 class Hosc(SirenLayers):
     """tanh(β sin(ω z)): the larger β, the closer to a square wave.
 
-    Layers are initialized as for ``sine``. The paper has ω in the layer's weights.
+    Layers are initialized as for ``sine``. In the paper, ω is part of the layer's weights.
     """
 
     name = "hosc"

@@ -1,4 +1,4 @@
-"""Complex wavelets: the layers behind the first have complex weights."""
+"""Complex wavelets: all layers but the first have complex weights."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from encbench.network.activations.periodic import Omega, Scale
 from encbench.plugins.parameters import Positive
 
 LARGEST_RATIO = 16
-"""Of ω to s. |exp(jωu − |s u|²)| reaches exp(ω²/(4 s²)), which overflows float32 above 18."""
+"""Maximum of ω/s: |exp(jωu − |s u|²)| reaches exp(ω²/(4 s²)), which overflows float32 above 18."""
 LARGEST_PHASE = 40.0
-"""Of the imaginary part of a sine's argument: its square then is finite in float32, and the
-wavelet of it 0."""
+"""Maximum imaginary part of a sine's argument: the square of the sine is then finite in float32,
+and its wavelet is 0."""
 
 
 class Wavelet(Activation):
-    """exp(jωu − |s u|²) of some u(z)."""
+    """Base class: exp(jωu − |s u|²) of a function u(z)."""
 
     periodic = True
     complex_weights = True
@@ -32,7 +32,7 @@ class Wavelet(Activation):
     def ntk_gains(self) -> tuple[float, float]:
         raise ParameterError(
             f"activation {str(self)!r} has complex weights, which the NTK parameterization does "
-            "not know; use parameterization='standard'"
+            "not support; use parameterization='standard'"
         )
 
 
@@ -40,10 +40,10 @@ class Wavelet(Activation):
 class ComplexGabor(Wavelet):
     """exp(jωz − |s z|²), WIRE's wavelet as published.
 
-    The first layer is real, those behind it are complex, and the output is the real part of a
-    complex layer's. Layers are initialized as in ``nn.Linear``, real and imaginary parts of weights
-    and biases U(±1/√n). Both parts of a complex number count as parameters. The authors take
-    1/√2 of a real network's width, and coordinates in [−1, 1] (the encoding ``symmetric``).
+    The first layer is real, the others are complex, and the network's output is the real part of
+    the last one's. Layers are initialized as in ``nn.Linear``: real and imaginary parts of weights
+    and biases are U(±1/√n). A complex parameter counts as two. The authors divide the width of a
+    real network by √2 and use coordinates in [−1, 1] (the encoding ``symmetric``).
     """
 
     name = "complex_gabor"
@@ -66,11 +66,11 @@ class ComplexGabor(Wavelet):
 class FinerWavelet(Wavelet):
     """exp(jω_w u − |s u|²) of u = sin(ω z'), the wavelet of FINER++.
 
-    z' has the real part (|x| + 1)x and the imaginary part (|y| + 1)y for z = x + jy; the sine is
-    that of a complex number. Layers as for ``complex_gabor``, initialized as the authors do: parts
-    of the weights of complex layers U(±√(6/n)/(ω ω_w)), of the real first one U(±1/n). The
-    derivative is exact; the authors' code treats |x| + 1 and |y| + 1 as constants in the backward
-    pass.
+    For z = x + jy, z' has the real part (|x| + 1)x and the imaginary part (|y| + 1)y; the sine is
+    complex. Layers are those of ``complex_gabor``, initialized as in the authors' code: real and
+    imaginary parts of complex weights are U(±√(6/n)/(ω ω_w)), weights of the real first layer
+    U(±1/n). The derivative is exact; the authors' code treats |x| + 1 and |y| + 1 as constants in
+    the backward pass.
     """
 
     name = "finer_wavelet"
@@ -114,8 +114,8 @@ def _check_ratio(activation: Wavelet, omega: float, scale: float) -> None:
 
 
 def _wavelet(u: Tensor, omega: float, scale: float) -> Tensor:
-    # real parts of products, not abs(), whose gradient at 0 is not a number of use
+    # the real part of a product, not abs(), which has no useful gradient at 0
     squared = (u * u.conj()).real if u.is_complex() else u.square()
-    # with an infinite decay the exponent is not a number in torch 2.6
+    # an infinite decay makes the exponential NaN in torch 2.6
     decay = (scale**2 * squared).clamp(max=torch.finfo(squared.dtype).max)
     return torch.exp(1j * omega * u - decay)
