@@ -84,8 +84,8 @@ class Summary(Data):
     def text(self, *, change_of: float | None = None) -> str:
         """ "31.42 ± 0.81": the half-width with two digits, the mean with as many decimals.
 
-        Without an interval, the mean has four digits. With ``change_of``, the mean is a change of
-        that number: it has a sign, and the decimals of that number with four digits.
+        Without an interval, the mean has four digits. If it is a change of ``change_of``, it has a
+        sign and, without an interval, the decimals of that number with four digits.
         """
         if self.mean is None:
             return "no value"

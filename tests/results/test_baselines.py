@@ -52,7 +52,7 @@ def test_a_record_holds_every_metric_of_every_method(folder):
     assert {p.stem for p in only(folder).path.glob("*.png")} >= {"training", "prediction"}
 
 
-def test_a_record_without_any_is_written_as_before_there_were_any(folder):
+def test_a_record_without_baselines_omits_the_field(folder):
     record = only(folder).record
     without = record.model_copy(update={"baselines": {}})
     written = json.loads(without.model_dump_json())
@@ -61,7 +61,7 @@ def test_a_record_without_any_is_written_as_before_there_were_any(folder):
     assert set(json.loads(record.model_dump_json())) == set(written) | {"baselines"}
 
 
-def test_they_are_columns_of_an_export(folder):
+def test_baselines_are_columns_of_an_export(folder):
     record = only(folder).record
     row = cell_row(record)
     columns = {column.name: column.kind for column in cell_columns([row])}
@@ -71,12 +71,12 @@ def test_they_are_columns_of_an_export(folder):
         assert columns[name] == "number"
 
 
-def test_they_survive_a_merge(folder, tmp_path):
+def test_baselines_survive_a_merge(folder, tmp_path):
     merge([folder], tmp_path / "merged")
     assert only(tmp_path / "merged").record == only(folder).record
 
 
-def test_a_cell_run_again_is_compared_in_them(folder):
+def test_baselines_of_a_cell_run_again_are_compared(folder):
     stored = only(folder)
     changed = {
         name: {n: v.model_copy(update={"value": 20.0}) for n, v in values.items()}
@@ -88,7 +88,7 @@ def test_a_cell_run_again_is_compared_in_them(folder):
     assert not {name for name in names if name.startswith("metric.")}
 
 
-def test_a_metric_that_came_later_is_no_difference_and_one_that_is_gone_is(folder):
+def test_a_new_metric_is_no_difference_but_a_missing_one_is(folder):
     stored = only(folder)
     metrics = {name: value for name, value in stored.record.metrics.items() if name != "ssim"}
     without = stored.record.model_copy(update={"metrics": metrics})

@@ -52,9 +52,7 @@ def test_the_list_of_suites_and_its_folder_are_flushed(tmp_path, on_disk):
     assert {"run.new", tmp_path.name} <= flushed
 
 
-def test_the_earlier_record_is_put_back_where_the_new_one_cannot_take_its_place(
-    tmp_path, result, monkeypatch
-):
+def test_the_earlier_record_is_restored_if_it_cannot_be_replaced(tmp_path, result, monkeypatch):
     rename = Path.rename
 
     def failing(path, target):

@@ -74,7 +74,7 @@ def test_what_planning_needs_of_a_record_is_in_the_index(folder, opened):
     assert outlines(folder) == first
 
 
-def test_a_listed_record_that_is_gone_when_it_is_asked_for_is_a_line(folder):
+def test_a_listed_record_that_was_deleted_is_an_error_of_one_line(folder):
     Store(folder).records()
     stored = Store(folder).listed()[0]
     shutil.rmtree(stored.path)
@@ -83,7 +83,7 @@ def test_a_listed_record_that_is_gone_when_it_is_asked_for_is_a_line(folder):
         stored.record  # noqa: B018 # reads it
 
 
-def test_a_listed_record_is_read_anew_once_it_is_let_go_of(folder, opened):
+def test_a_listed_record_is_read_again_after_forget(folder, opened):
     first = Store(folder).records()[0].record
     opened.clear()
     stored = Store(folder).listed()[0]
@@ -114,7 +114,7 @@ def test_a_forked_process_reads_records_through_a_connection_of_its_own(folder):
 
 
 @pytest.mark.parametrize("how", ["outline", "rows", "types", "whole", "version", "zeros", "cut"])
-def test_planning_does_not_believe_a_damaged_index(folder, how):
+def test_planning_does_not_use_a_damaged_index(folder, how):
     Store(folder).records()
     first = outlines(folder)
     damage(folder / "index.sqlite", how)
@@ -141,7 +141,7 @@ def test_a_record_that_changed_is_read_again(folder, opened):
 
 
 @pytest.mark.parametrize("change", ["in place", "picture", "gone", "link", "whole folder"])
-def test_damage_is_seen_behind_the_index(folder, change):
+def test_damage_is_found_although_there_is_an_index(folder, change):
     contents(folder)
     stored = Store(folder).records()[0]
     file = stored.path / "prediction.png"
@@ -224,7 +224,7 @@ DAMAGES += ["more tables", "trigger", "rows", "types", "whole", "outline"]
 
 
 @pytest.mark.parametrize("how", DAMAGES)
-def test_an_index_that_is_damaged_costs_time_alone(folder, how, opened, caplog):
+def test_a_damaged_index_costs_only_time(folder, how, opened, caplog):
     first = contents(folder)
     damage(folder / "index.sqlite", how)
     opened.clear()
@@ -240,7 +240,7 @@ def test_an_index_that_is_damaged_costs_time_alone(folder, how, opened, caplog):
     assert bool(opened) == (how == "folder")
 
 
-def test_an_index_of_another_folder_says_nothing(folder, made, tmp_path):
+def test_an_index_of_another_folder_is_not_used(folder, made, tmp_path):
     first = contents(folder)
     shutil.copytree(folder, tmp_path / "copy")
     settle(tmp_path / "copy")

@@ -68,7 +68,7 @@ def contents(folder):
     }
 
 
-def test_the_union_by_key_as_it_was_written(folders, tmp_path):
+def test_a_merge_is_the_union_by_key_of_unchanged_records(folders, tmp_path):
     a, b = folders
     shutil.rmtree(Store(b).place(shared(a, b)))
     before = [contents(f) for f in folders]
@@ -130,7 +130,7 @@ def test_a_clock_that_makes_no_sense_is_older_than_any(folders, tmp_path):
     assert Store(tmp_path / "out").record(key).record.best == 2.0
 
 
-def test_into_one_of_the_inputs(folders):
+def test_a_merge_into_one_of_its_inputs(folders):
     a, b = folders
     before = contents(b)
     done = merge([a, b], a)
@@ -157,7 +157,7 @@ def unfinished_merge(inputs, out, **options):
 
 
 @pytest.mark.parametrize("options", [{}, {"without": ["pictures"]}, {"prefer": "first"}])
-def test_a_merge_ended_before_its_time_goes_on_with_the_same_command(folders, tmp_path, options):
+def test_an_interrupted_merge_resumes_with_the_same_command(folders, tmp_path, options):
     merge(folders, tmp_path / "whole", **options)
     unfinished_merge(folders, tmp_path / "out", **options)
     assert len(Store(tmp_path / "out").records()) == 2
@@ -165,9 +165,7 @@ def test_a_merge_ended_before_its_time_goes_on_with_the_same_command(folders, tm
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
 
-def test_what_an_unfinished_merge_left_is_not_replaced_where_the_originals_changed(
-    folders, tmp_path
-):
+def test_an_interrupted_merge_does_not_resume_if_the_originals_changed(folders, tmp_path):
     a, b = folders
     unfinished_merge(folders, tmp_path / "out")
     for stored in Store(tmp_path / "out").records():
@@ -199,7 +197,7 @@ def test_a_folder_without_records_is_named(folders, tmp_path, caplog):
     assert "empty holds no records" in caplog.text
 
 
-def test_the_earlier_record_is_merged_where_its_replacement_was_killed(folders, tmp_path):
+def test_the_earlier_record_is_merged_if_its_replacement_was_killed(folders, tmp_path):
     a, _ = folders
     key = Store(a).keys()[0]
     whole = contents(Store(a).place(key))
@@ -289,7 +287,7 @@ def test_control_characters_of_a_record_do_not_reach_a_terminal(folders, tmp_pat
     assert "\x1b]0" not in capsys.readouterr().out
 
 
-def test_of_three_what_is_left_out_names_what_is_kept(folders, tmp_path):
+def test_each_dropped_record_of_three_names_the_kept_one(folders, tmp_path):
     a, b = folders
     key = shared(a, b)
     shutil.copytree(a, tmp_path / "c")
@@ -371,7 +369,7 @@ def as_older(stored, version, **changes):
     return key
 
 
-def test_of_one_cell_under_two_versions_one_is_kept_and_the_other_named(folders, tmp_path, capsys):
+def test_one_of_two_versions_of_a_cell_is_kept_and_the_other_named(folders, tmp_path, capsys):
     a, b = folders
     key = shared(a, b)
     newer = dict.fromkeys(("encoding", "task"), "2.0")
@@ -403,7 +401,7 @@ def test_one_record_of_a_cell_is_kept_whatever_key_it_had(folders, tmp_path, old
     assert dropped.record.key not in {s.record.key for s in records}
 
 
-def test_what_was_chosen_is_said(folders, tmp_path, capsys):
+def test_choices_are_reported(folders, tmp_path, capsys):
     a, b = folders
     rewritten(b, shared(a, b), status="failed")
     verb([a, b], tmp_path / "out")

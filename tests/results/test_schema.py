@@ -126,7 +126,7 @@ def test_a_record_of_version_2_is_reused_and_replaced_by_one_of_its_cell(
     assert [s.record.key for s in Store(tmp_path).records()] == [stored.record.key]
 
 
-def test_a_whole_record_that_a_failed_one_replaced_does_not_stand_for_an_interrupted_cell(
+def test_a_record_replaced_by_a_failed_one_is_not_used_for_an_interrupted_cell(
     tmp_path, registry, suite
 ):
     """A run leaves both if it is killed between writing one and removing the other."""
@@ -183,7 +183,7 @@ def test_a_record_of_this_version_passes_unchanged(tmp_path, registry, suite):
     assert Record.model_validate(data).schema_version == SCHEMA_VERSION
 
 
-def test_a_loss_of_the_tasks_own_is_known_of_records_that_said_it_in_words():
+def test_own_loss_is_set_in_records_that_state_it_only_in_step_method():
     words = "autograd: the task has a loss of its own"
     for version in OLDER:
         data = json.loads(text_of(version))
@@ -192,7 +192,7 @@ def test_a_loss_of_the_tasks_own_is_known_of_records_that_said_it_in_words():
 
 
 @pytest.mark.parametrize("version", [None, 0, -1, "1", 1.0, True, SCHEMA_VERSION + 1])
-def test_a_version_that_never_was_is_refused(version):
+def test_a_schema_version_that_does_not_exist_is_refused(version):
     data = json.loads(text_of(1)) | {"schema_version": version}
     with pytest.raises(ValueError, match="schema version"):
         upgrade(data)

@@ -235,7 +235,7 @@ def flipped(contents):
     return contents[:middle] + bytes([contents[middle] ^ 0xFF]) + contents[middle + 1 :]
 
 
-def test_damage_that_happens_again_finds_another_place(tmp_path, result):
+def test_a_record_damaged_again_is_moved_to_another_folder(tmp_path, result):
     store, key = Store(tmp_path), result.record.key
     for times in (3, 2):
         for _ in range(times):
@@ -283,7 +283,7 @@ def test_a_process_without_free_file_handles_takes_no_record_for_damaged(tmp_pat
 
 
 @pytest.mark.parametrize("fault", [errno.EMFILE, errno.ENOMEM, errno.ESTALE])
-def test_what_is_not_the_record_s_fault_leaves_it_where_it_is(tmp_path, result, monkeypatch, fault):
+def test_a_temporary_read_error_leaves_a_record_in_place(tmp_path, result, monkeypatch, fault):
     store = Store(tmp_path)
     with store.writing():
         folder = write(store, result).path
@@ -297,7 +297,7 @@ def test_what_is_not_the_record_s_fault_leaves_it_where_it_is(tmp_path, result, 
     assert folder.exists()
 
 
-def test_readers_get_on_in_a_folder_that_cannot_be_written(tmp_path, result):
+def test_readers_can_use_a_folder_that_cannot_be_written(tmp_path, result):
     store = Store(tmp_path)
     with store.writing():
         write(store, result)
@@ -516,7 +516,7 @@ def test_a_record_whose_writer_was_killed_between_two_renames_can_be_read(tmp_pa
     assert store.record(folder.name).record == stored.record
 
 
-def test_arrays_that_were_there_and_are_not_any_more_are_no_empty_record(tmp_path, result):
+def test_deleted_arrays_are_not_read_as_empty(tmp_path, result):
     store = Store(tmp_path)
     with store.writing():
         write(store, result)
@@ -545,7 +545,7 @@ def test_a_part_of_a_results_folder_is_not_written_into(tmp_path, result):
         assert sorted(part.iterdir()) == before
 
 
-def test_what_has_no_name_is_no_record(tmp_path, result):
+def test_a_folder_without_a_key_is_not_a_record(tmp_path, result):
     store = Store(tmp_path)
     with store.writing():
         write(store, result)
@@ -556,7 +556,7 @@ def test_what_has_no_name_is_no_record(tmp_path, result):
     assert len(store.records()) == 1
 
 
-def test_who_only_reads_leaves_a_damaged_record_where_it_is(tmp_path, result, caplog):
+def test_readers_leave_a_damaged_record_in_place(tmp_path, result, caplog):
     store = Store(tmp_path)
     with store.writing():
         place = store.write(result.record, result.arrays, result.pictures).path

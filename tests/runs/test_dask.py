@@ -162,7 +162,7 @@ def test_a_cluster_of_another_encbench_alone_is_refused(
     assert not run.out.exists()
 
 
-def test_a_worker_of_another_encbench_is_passed_over_when_it_comes_late(
+def test_a_late_worker_of_another_encbench_is_not_used(
     start, suite_file, cluster, other_version, tmp_path
 ):
     cluster.worker("good")

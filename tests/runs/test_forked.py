@@ -29,7 +29,7 @@ def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forked, "cores", lambda: 2)
 
 
-def test_results_are_in_the_order_of_the_things_and_come_from_other_processes():
+def test_results_are_in_the_order_of_the_items_and_come_from_other_processes():
     def square(lock_and_number):
         time.sleep(0.02 * (lock_and_number[1] % 3))
         return lock_and_number[1] ** 2, os.getpid()
@@ -41,7 +41,7 @@ def test_results_are_in_the_order_of_the_things_and_come_from_other_processes():
 
 
 @pytest.mark.parametrize("reason", ["one core", "one thing", "at most one"])
-def test_where_others_do_not_pay_it_is_this_process(reason, monkeypatch):
+def test_this_process_computes_if_others_do_not_pay(reason, monkeypatch):
     if reason == "one core":
         monkeypatch.setattr(forked, "cores", lambda: 1)
     things = range(1 if reason == "one thing" else 3)
@@ -49,7 +49,7 @@ def test_where_others_do_not_pay_it_is_this_process(reason, monkeypatch):
     assert set(in_processes(lambda _: os.getpid(), things, most)) == {os.getpid()}
 
 
-def test_a_process_that_may_start_none_does_it_itself():
+def test_a_process_that_may_not_start_others_computes_itself():
     near, far = multiprocessing.Pipe(duplex=False)
     context = multiprocessing.get_context("fork")
     process = context.Process(target=_send_processes, args=(far,), daemon=True)
@@ -62,7 +62,7 @@ def _send_processes(pipe):
     pipe.send(set(in_processes(lambda _: os.getpid(), range(3), 8)))
 
 
-def test_what_a_process_that_died_left_is_done_here():
+def test_this_process_computes_what_a_dead_process_left():
     def work(number):
         if number == 3 and os.getpid() != HERE:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -71,7 +71,7 @@ def test_what_a_process_that_died_left_is_done_here():
     assert list(in_processes(work, range(8), 8)) == list(range(8))
 
 
-def test_an_error_stands_in_the_place_of_the_first_result_that_is_missing():
+def test_an_error_is_raised_in_place_of_the_first_missing_result():
     def work(number):
         if number > 1:
             raise StoreError(f"no {number}")
@@ -103,7 +103,7 @@ print(set(forked.in_processes(lambda _: os.getpid(), range(6), 8)) == {os.getpid
 
 
 @pytest.mark.parametrize("limit", ["fork", "thread"])
-def test_where_no_more_processes_may_be_started_it_is_this_process_which_then_ends(limit):
+def test_this_process_computes_and_ends_if_no_others_can_be_started(limit):
     ended = subprocess.run(
         [sys.executable, "-c", LIMITED, limit],
         capture_output=True,

@@ -101,7 +101,7 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_what_code_of_a_process_shares_is_put_back(name):
+def test_process_wide_state_is_restored(name):
     before = process_state()
     with process_state_kept(known=True):
         OTHERS[name]()
@@ -112,7 +112,7 @@ def test_what_code_of_a_process_shares_is_put_back(name):
 
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("later", ["scaled", "draws"])
-def test_what_a_cell_changes_is_gone_for_the_next(suite, tmp_path, monkeypatch, change, later):
+def test_changes_of_a_cell_do_not_reach_the_next(suite, tmp_path, monkeypatch, change, later):
     monkeypatch.chdir(tmp_path)
     registry = registry_with({"careless": careless(CHANGES[change]), "draws": Draws})
     alone = cells_of(suite, "alone", registry, later)[later]

@@ -129,7 +129,7 @@ def predicted(steps: int = 400, lr: float = 2.0, **training: Any):
 
 
 @pytest.mark.parametrize("schedule", ["constant", "step:at=[0.5],by=0.1"])
-def test_predicted_steps_are_those_at_which_gradient_flow_is_there(schedule) -> None:
+def test_predicted_steps_are_those_at_which_gradient_flow_reaches_the_level(schedule) -> None:
     found, _, kernel, residual = predicted(schedule=schedule)
     within = 0
     for level, step, _ in found.levels:
@@ -159,7 +159,7 @@ def test_measured_steps_are_the_first_with_that_loss() -> None:
         ({"encoding_lr_factor": 2.0}, "learning rate of their own"),
     ],
 )
-def test_where_nothing_is_predicted_the_record_says_why(training, words) -> None:
+def test_if_nothing_is_predicted_the_record_says_why(training, words) -> None:
     found, arrays, *_ = predicted(**training)
     assert words in found.not_predicted
     assert not arrays

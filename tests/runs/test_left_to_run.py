@@ -36,7 +36,7 @@ def recorded(cells, registry, tmp_path):
     return write
 
 
-def test_a_cell_is_run_again_where_its_status_is_asked_for(cells, recorded, tmp_path):
+def test_a_cell_is_run_again_if_rerun_includes_its_status(cells, recorded, tmp_path):
     for status in AGAIN["all"]:
         recorded(status)
         for rerun, again in AGAIN.items():
@@ -55,7 +55,7 @@ def test_what_a_run_reuses_is_what_was_not_left_to_run(
     assert done.records[0].record.status == status
 
 
-def test_of_two_records_of_a_cell_that_under_its_present_key_comes_first():
+def test_the_record_under_the_current_key_comes_first():
     def stored(key, started):
         return StoredRecord(lambda: None, "nowhere", {}, Outline(key, "now", "ok", ("1",), started))
 

@@ -140,7 +140,7 @@ def test_a_metric_that_differs_is_named_with_its_size(again, stored, tmp_path):
     assert "equal within 0.2" in said
 
 
-def test_what_was_otherwise_then_is_named(again, stored, tmp_path):
+def test_changes_in_the_environment_are_named(again, stored, tmp_path):
     source = stored.record.provenance.model_copy(
         update={
             "libraries": {"torch": "1.0", "abacus": "7"},
@@ -248,7 +248,7 @@ def test_changed_and_lost_data_are_named(again, suite, tmp_path):
     assert "status was ok, now failed" in said
 
 
-def test_the_new_record_is_kept_where_it_replaces_none(again, stored, tmp_path):
+def test_the_new_record_is_kept_in_a_folder_without_the_old_one(again, stored, tmp_path):
     code, _ = again(stored.path, output=tmp_path / "kept")
     assert code == 0
     (kept,) = Store(tmp_path / "kept").records()
@@ -274,7 +274,7 @@ def test_a_folder_that_cannot_keep_the_result_is_told_before_it_runs(
     assert ran == []
 
 
-def test_a_cell_of_a_gpu_runs_on_the_cpu_where_there_is_none(again, stored, tmp_path):
+def test_a_cell_of_a_gpu_runs_on_the_cpu_if_there_is_no_gpu(again, stored, tmp_path):
     source = stored.record.provenance.model_copy(update={"device": "NVIDIA H200"})
     other = changed(stored, tmp_path / "other", provenance=source)
     code, said = again(other.path)
@@ -346,7 +346,7 @@ def test_a_curve_s_largest_difference_is_placed_at_its_step(stored):
     assert difference.relative == pytest.approx(1 - 1 / 1.01)
 
 
-def test_no_number_equals_no_number_and_nothing_else(stored):
+def test_nan_equals_only_nan(stored):
     loss = stored.arrays["loss"].copy()
     loss[1] = math.nan
     both = outcome(stored, loss=loss)
@@ -363,7 +363,7 @@ def test_bands_that_earlier_versions_did_not_record_are_no_difference(stored):
     assert agreement(stored, outcome(stored, band_error=np.ones((2, 3)))).worst is not None
 
 
-def test_what_a_merge_left_out_is_not_compared_and_said(stored):
+def test_files_that_a_merge_left_out_are_reported_and_not_compared(stored):
     slim = StoredRecord(stored.record, stored.path / "none")
     found = agreement(slim, outcome(stored))
     assert found.left_out == ["arrays", "pictures"]

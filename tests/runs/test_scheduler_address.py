@@ -48,13 +48,13 @@ def refused(where, words):
         ("tcp://127.0.0.1:1", "Timed out"),
     ],
 )
-def test_what_is_no_address_is_one_error(monkeypatch, where, words):
+def test_an_invalid_address_is_one_error(monkeypatch, where, words):
     monkeypatch.setattr(dask, "CONNECT_SECONDS", 0.5)
     refused(where, words)
 
 
 @pytest.mark.parametrize("text", ["", "{bad", "[]", "{}", '{"address": 5}'])
-def test_what_is_no_scheduler_file_is_one_error(tmp_path, text):
+def test_an_invalid_scheduler_file_is_one_error(tmp_path, text):
     file = tmp_path / "scheduler.json"
     file.write_text(text)
     refused(str(file), "that is a file, but not one of `dask scheduler --scheduler-file`")

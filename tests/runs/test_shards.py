@@ -35,7 +35,7 @@ def test_shares_are_disjoint_and_together_everything(seven, registry):
 
 
 @pytest.mark.parametrize("shard", [(65, 64), (0, 64), (-1, 2), (1, 0)])
-def test_a_share_that_there_is_not_is_refused(seven, registry, tmp_path, shard):
+def test_a_share_that_does_not_exist_is_refused(seven, registry, tmp_path, shard):
     with pytest.raises(UsageError, match=f"shard {shard[0]}/{shard[1]}: expected I/N"):
         run_suite(seven, tmp_path / "out", registry=registry, shard=shard, **OPTIONS)
     assert not (tmp_path / "out").exists()
@@ -72,7 +72,7 @@ def test_shares_run_into_one_folder_at_the_same_time(start, suite_file, tmp_path
     assert not list((tmp_path / "out" / "records").glob(".*"))
 
 
-def test_a_share_waits_for_its_turn_and_says_so_where_it_does_not_come(tmp_path, monkeypatch):
+def test_a_share_waits_for_its_turn_and_says_so_if_it_does_not_come(tmp_path, monkeypatch):
     monkeypatch.setattr(store_module, "SHARED_WAIT", 0.1)
     with (
         Store(tmp_path).writing(),

@@ -91,7 +91,7 @@ def test_an_interrupted_cell_does_not_replace_a_finished_one(start, suite_file, 
     assert after == before
 
 
-def test_a_stop_of_which_a_library_makes_its_own_error_is_still_a_stop():
+def test_a_stop_that_a_library_turns_into_its_own_error_is_still_a_stop():
     """Python does this when an import or a callback from C is interrupted."""
     supervision = Supervision()
     stop = Interrupted("stopped by a signal")

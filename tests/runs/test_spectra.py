@@ -23,7 +23,7 @@ def test_all_points_are_those_of_an_epoch() -> None:
     assert NtkConfig(points="all").points == "all"
 
 
-def test_beyond_reach_the_record_holds_the_leading_eigenvalues(
+def test_the_record_of_a_large_kernel_has_its_leading_eigenvalues(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     torch.manual_seed(0)

@@ -60,7 +60,7 @@ def test_a_record_has_the_shares_of_trace_and_eigenvalues(outputs) -> None:
     assert [s.mean for s in again.split.parts] == pytest.approx(shares.mean(0, dtype=float))
 
 
-def test_what_there_is_not_is_said(monkeypatch) -> None:
+def test_missing_shares_are_explained(monkeypatch) -> None:
     *_, summary, arrays = measured(Siren(2, features=4))
     assert summary.split.not_computed.startswith("Siren has no levels: its learned parameters")
     assert "levels_end" not in arrays

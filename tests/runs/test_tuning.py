@@ -259,7 +259,7 @@ def test_a_trial_that_fails_is_the_worst(whole):
     assert all(value is not None for value in fragile.best_of)
 
 
-def test_where_no_trial_ends_the_reason_is_given_and_the_trials_stay(suite, registry, tmp_path):
+def test_if_no_trial_ends_the_reason_is_given_and_the_trials_stay(suite, registry, tmp_path):
     broken = Suite.model_validate(suite.model_dump(exclude_unset=True) | {"encodings": ["nan"]})
     with pytest.raises(EncbenchError, match="no trial finished; the first: encoding 'nan'"):
         tuned(broken, tmp_path, registry, trials=3)

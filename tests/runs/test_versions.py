@@ -141,7 +141,7 @@ def test_a_record_of_another_version_is_run_again_and_replaced(suite, tmp_path, 
 
 
 @pytest.mark.parametrize("options", [{"keep_versions": True}, {"rerun": "never"}])
-def test_a_record_of_another_version_is_kept_where_that_is_asked_for(suite, tmp_path, options):
+def test_a_record_of_another_version_is_kept_on_request(suite, tmp_path, options):
     run(suite, tmp_path, "1.0")
     more = suite.model_copy(update={"seeds": [0, 1, 2, 3]})
     again = run(more, tmp_path, "1.1", **options)
@@ -149,7 +149,7 @@ def test_a_record_of_another_version_is_kept_where_that_is_asked_for(suite, tmp_
     assert sorted(versions(tmp_path)) == ["1.0", "1.0", "1.0", "1.1"]
 
 
-def test_what_is_said_to_run_is_what_runs(suite, tmp_path):
+def test_left_to_run_returns_the_cells_that_run(suite, tmp_path):
     run(suite, tmp_path, "1.0")
     cells = plan(suite, release("1.1"))
     assert left_to_run(cells, tmp_path) == cells

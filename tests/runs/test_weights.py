@@ -132,7 +132,9 @@ def test_damaged_weights_are_one_line(run, registry):
         + b'{"a":{"dtype":"F32","shape":[1000000],"data_offsets":[0,4000]}}'[:63],
     ],
 )
-def test_what_is_no_safetensors_is_damaged_whatever_the_manifest_says(run, registry, content):
+def test_a_file_that_is_not_safetensors_is_damaged_whatever_the_manifest_says(
+    run, registry, content
+):
     stored = run(save_weights=True)
     (stored.path / WEIGHTS).write_bytes(content)
     write_manifest(stored.path)
