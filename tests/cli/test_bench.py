@@ -1,4 +1,4 @@
-"""Timing encodings with pytest-benchmark, from the command line and from anybody's pytest."""
+"""Timing encodings with pytest-benchmark, from the command line and from a user's own pytest."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ SMALL = ("--points", "16", "--ntk-points", "4", "--width", "8", "--max-time", "0
 
 
 def call(*command, cwd, **environment):
-    # outside, for timings are refused in pytest's workers
+    # unset, since pytest's workers refuse to time
     return processes.call(*command, cwd=cwd, env={**outside(), "COLUMNS": "200", **environment})
 
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    """A folder whose own pytest settings would be in the way, with timings saved as "before"."""
+    """A folder with conflicting pytest settings of its own, and timings saved as "before"."""
     folder = tmp_path_factory.mktemp("bench")
     (folder / "pytest.ini").write_text("[pytest]\naddopts = --benchmark-disable\n")
     (folder / "conftest.py").write_text("raise RuntimeError('not for encbench bench')\n")
@@ -49,7 +49,7 @@ def test_the_table_has_times_parameters_and_accuracy(saved):
         *("encoding", "parameters", "forward", "backward", "training step", "NTK"),
         *("error", "gradient's error", "PSNR [dB]", "NTK's error"),
     ]
-    # 2 × 8 units: 2·8 + 8, 8·8 + 8, 8·3 + 3; 4 × 4 nodes of 2 values, and 2 inputs more
+    # 2 × 8 units: 2·8 + 8, 8·8 + 8, 8·3 + 3; 4 × 4 nodes of 2 values, and 2 more inputs
     assert identity[:2] == ["identity", "0 + 123"]
     assert mpe[:2] == ["mpe:resolutions=[4]", "32 + 139"]
     assert all(cell.split()[1] in ("µs", "ms", "s") for cell in identity[2:6])
@@ -74,7 +74,7 @@ def test_saved_timings_are_compared_and_noise_is_told_from_change(saved, tmp_pat
 
 @pytest.fixture
 def single_threaded(saved, monkeypatch):
-    """This process, as the one that saved the timings was."""
+    """Make this process like the one that saved the timings."""
     monkeypatch.chdir(saved[0])
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     return saved[0]
@@ -82,7 +82,7 @@ def single_threaded(saved, monkeypatch):
 
 @pytest.fixture
 def elsewhere(single_threaded):
-    """A file with the saved timings, of another machine."""
+    """A file with the saved timings, as if from another machine."""
     (file,) = single_threaded.glob(".benchmarks/*/*_before.json")
     stored = json.loads(file.read_text())
     for benchmark in stored["benchmarks"]:
@@ -118,7 +118,7 @@ def test_misuse_is_an_error_before_anything_is_timed(tmp_path, monkeypatch, argu
 
 
 def test_a_missing_pytest_benchmark_is_told_with_the_command_that_installs_it(monkeypatch):
-    # what find_spec answers where it is not installed
+    # the result of find_spec for a module that is not installed
     monkeypatch.setattr(
         "encbench.cli.bench.find_spec",
         lambda name: None if name == "pytest_benchmark" else find_spec(name),
@@ -228,7 +228,7 @@ def test_an_operation_does_what_it_is_called(selector, operation):
     case = BenchmarkCase(selector, points=32, ntk_points=5, width=8)
     before = [p.detach().clone() for p in case.model.parameters()]
     outcome = getattr(case, f"_{operation}")()()
-    # what is timed again and again must start from the same network
+    # repeated timings must start from the same network
     assert all(torch.equal(a, b) for a, b in zip(before, case.model.parameters(), strict=True))
     if operation == "forward":
         torch.testing.assert_close(outcome, case.model(case._x))

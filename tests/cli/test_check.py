@@ -1,4 +1,4 @@
-"""``encbench check`` as a person meets it."""
+"""``encbench check`` as a user sees it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""BibTeX and requirements of what ran."""
+"""BibTeX and pip requirements of recorded runs."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Measured(Psnr):
 
 
 class OfSolids(Measured):
-    """A metric of what no task here has."""
+    """A metric that no task here uses."""
 
     kind = "solid"
     bibtex = ENTRY % ("four2023", "four")

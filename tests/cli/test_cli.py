@@ -1,4 +1,4 @@
-"""The program as a person meets it."""
+"""The program as a user sees it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.processes import outside, start
 
 
 def small(**changes):
-    """Options of a small cell, changed or added to."""
+    """Options of a small cell, with changes or additions."""
     options = {
         **{"task": "image:image=camera,side=16", "steps": 20, "batch_size": 64},
         **{"width": 16, "ntk_points": 16, "device": "cpu"},
@@ -91,7 +91,7 @@ DURING = {
 
 @pytest.mark.parametrize(("module", "code"), DURING.values(), ids=DURING)
 def test_ctrl_c_is_one_line_whenever_it_comes(tmp_path, module, code):
-    """Also before a run has begun: imports take seconds."""
+    """Ctrl-C also works before a run has begun: imports take seconds."""
     begin = f"""
 import importlib.abc, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -113,7 +113,7 @@ main()
 
 @pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-"])
 def test_closed_standard_streams_become_the_null_device(tmp_path, closed):
-    """Else a results file would have the number of standard output, and what is printed in it."""
+    """Else a results file would get the descriptor of standard output, and the printed text."""
     code = """
 import os, sys
 from pathlib import Path

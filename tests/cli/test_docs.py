@@ -1,4 +1,4 @@
-"""What the documentation shows is what there is."""
+"""The documentation agrees with the code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``encbench doctor`` names what is broken, whatever it is, and never breaks itself."""
+"""``encbench doctor`` reports any fault, and does not fail because of it."""
 
 import json
 import os
@@ -16,14 +16,14 @@ from tests.processes import call, outside
 
 
 def environment(paths):
-    """With these on the search path."""
+    """The environment with these folders on the search path."""
     inherited = outside()
     search = os.pathsep.join([*map(str, paths), inherited.get("PYTHONPATH", "")])
     return inherited | {"PYTHONPATH": search.strip(os.pathsep)}
 
 
 def findings(code, printed, errors):
-    """Exit code, and findings by (section, name), of what ``doctor --json`` printed."""
+    """Exit code and findings, by (section, name), of ``doctor --json``."""
     assert "Traceback" not in errors, errors
     report = json.loads(printed)
     assert report["would_run"] == (code == 0)
@@ -31,7 +31,7 @@ def findings(code, printed, errors):
 
 
 def doctor(*arguments, paths=(), prefix=()):
-    """In a process that has imported nothing."""
+    """Run doctor in a process that has imported nothing yet."""
     done = subprocess.run(
         [*prefix, sys.executable, "-m", "encbench", "doctor", "--json", *map(str, arguments)],
         capture_output=True,
@@ -43,7 +43,7 @@ def doctor(*arguments, paths=(), prefix=()):
 
 
 def distribution(folder, name, code):
-    """A distribution on a search path, whose plug-in is this code."""
+    """A search path with a distribution whose plug-in has this code."""
     module = name.replace("-", "_")
     (folder / f"{module}.py").write_text(code)
     info = folder / f"{module}-1.0.dist-info"
@@ -57,7 +57,7 @@ BROKEN = ("torch", "scipy", "pandas", "matplotlib", "trimesh", "skimage", "plotl
 
 
 def broken_imports(folder, torch):
-    """A search path on which this is torch's code, and all that takes its time to import raises."""
+    """A search path on which torch has this code, and modules that are slow to import raise."""
     for name in BROKEN:
         code = torch if name == "torch" else "raise ImportError('not the point here')"
         (folder / f"{name}.py").write_text(code)
@@ -174,7 +174,7 @@ def test_settings_of_threads_are_read_as_openmp_reads_them(monkeypatch, name, va
 
 
 def gpu(tmp_path, monkeypatch, script):
-    """A machine with a program called nvidia-smi."""
+    """Make the machine have a program called nvidia-smi."""
     program = tmp_path / "nvidia-smi"
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)

@@ -1,4 +1,4 @@
-"""Every command and code block of README and docs is one that works, on the files that it names."""
+"""Every command and code block of README and docs works, on the files that it names."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from encbench.suite.file import override
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-ELSEWHERE = {"cli.md", "tutorial.md"}  # generated; of a plug-in that is not installed
+ELSEWHERE = {"cli.md", "tutorial.md"}  # generated; about a plug-in that is not installed
 NETWORK = ("data fetch",)
 FASTER = {
     "run": ["-n"],
@@ -38,7 +38,7 @@ FASTER = {
     "figures": ["--side=16", "--dpi=40"],
     "leaderboard": ["--no-pictures"],
 }
-"""What minutes are spent on elsewhere: a run is planned."""
+"""Flags that save minutes per command: runs are only planned."""
 QUICKER = {
     "4096": "64",
     "300": "16",
@@ -59,7 +59,7 @@ points = 16
 
 
 def blocks(*languages: str) -> list[tuple[str, str]]:
-    """Name and text of the fenced blocks of these languages."""
+    """Names and texts of the fenced blocks in these languages."""
     return [
         (f"{page.name}-{number}", text)
         for page in PAGES
@@ -72,7 +72,7 @@ def blocks(*languages: str) -> list[tuple[str, str]]:
 
 
 def documented() -> list[str]:
-    """Commands of the fenced blocks, without comments, one each."""
+    """The single commands of the fenced blocks, without comments."""
     found = {}
     for _, block in blocks("", "sh", "bash", "console"):
         for line in block.splitlines():
@@ -84,7 +84,7 @@ def documented() -> list[str]:
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """The files that the documentation speaks of, small."""
+    """Small versions of the files that the documentation mentions."""
     folder = tmp_path_factory.mktemp("documented")
     (folder / "my-suite.toml").write_text(SUITE)
     (folder / "photos").mkdir()
@@ -120,7 +120,7 @@ def files(tmp_path_factory):
 
 
 def test_a_shell_expands_nothing_in_a_command():
-    """zsh, which macOS has, refuses brackets that match no file; bash expands braces."""
+    """zsh, the shell of macOS, rejects brackets that match no file; bash expands braces."""
     for page in PAGES:
         for line in re.findall(r"(?m)^\s*(encbench .*)$", page.read_text("utf-8")):
             bare = re.sub(r"\s+#.*|'[^']*'|\"[^\"]*\"", "", line)
@@ -164,7 +164,7 @@ def test_documented_code_runs(code, files, monkeypatch):
 
 
 def named() -> dict[str, object]:
-    """What the blocks of the documentation use without saying where it comes from."""
+    """Names that code blocks of the documentation use without defining them."""
     encoding = MultigridParametricEncoding(2, resolutions=[8])
     return {
         "__name__": "documented",

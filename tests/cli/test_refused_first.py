@@ -1,4 +1,4 @@
-"""What cannot be is refused before any work: here before what is asked for is even looked for."""
+"""Impossible requests are rejected before any work, here even before the input is searched for."""
 
 import pytest
 
@@ -12,7 +12,7 @@ BLOCKED = "a-file/out"
     [
         (["leaderboard", "nowhere", "--tables", "txe"], "must be one of 'csv', 'tex'"),
         (["leaderboard", "nowhere", "--format", "pgn"], "did you mean 'png'?"),
-        (["leaderboard", "nowhere", "--no-pictures", "--format", "svg"], "--no-pictures draws"),
+        (["leaderboard", "nowhere", "--no-pictures", "--format", "svg"], "--no-pictures excludes"),
         (["leaderboard", "nowhere", "-o", "page"], "page has no suffix"),
         (["leaderboard", "nowhere", "-o", f"{BLOCKED}.md"], "cannot write"),
         (["figures", "nowhere", "-o", BLOCKED], "cannot write"),

@@ -1,4 +1,4 @@
-"""``encbench render`` draws a recorded network; what it cannot draw is one line."""
+"""``encbench render`` draws a recorded network; if it cannot, the error is one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is printed of a record, and of a run, whatever stands in a plug-in's messages."""
+"""Output on a record and on a run, whatever a plug-in's messages contain."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def results(tmp_path):
 
 
 class Rude(Encoding):
-    """Fails with a message to the terminal."""
+    """Fails with a message that contains terminal control codes."""
 
     def __init__(self, in_dim: int) -> None:
         super().__init__(in_dim, in_dim)

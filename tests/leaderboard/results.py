@@ -35,7 +35,7 @@ def provenance(**changes: Any) -> Provenance:
 
 
 def spectrum(size: int, decades: float, top: float, rng: np.random.Generator) -> np.ndarray:
-    """Eigenvalues (size,), descending over so many decades from top, noise under the floor."""
+    """Eigenvalues (size,), descending from ``top`` over so many decades, noise below the floor."""
     values = top * 10.0 ** (-decades * np.linspace(0, 1, size) ** 0.7)
     noise = rng.normal(scale=FLOOR / 20, size=size)
     return np.sort(np.where(values > FLOOR, values, noise))[::-1]
@@ -177,5 +177,5 @@ class Results:
 
 
 def diverged(step: int) -> ErrorInfo:
-    """The error of a cell whose loss stopped being a number at that step."""
+    """The error of a cell whose loss became NaN at that step."""
     return ErrorInfo(type="Diverged", message="the loss is nan", traceback="…", step=step)

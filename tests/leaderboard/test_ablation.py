@@ -1,4 +1,4 @@
-"""What the page says of Weyl's inequality, Theorem 1 and the MLP's part of the kernel."""
+"""The page on Weyl's inequality, Theorem 1 and the MLP's part of the kernel."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.leaderboard.results import FLOOR, Results
 
 
 def add(results: Results, encoding: str, *, holds: bool = True, **record: Any) -> None:
-    """A cell whose spectra carry what the engine says of them."""
+    """A cell whose spectra have summaries of the MLP's part, Weyl's inequality and activation."""
     stored = results.add(encoding, **record)
     for summary in stored.record.spectra:
         summary.mlp = PartSummary(

@@ -1,4 +1,4 @@
-"""The map of the error by frequency and step shows what was recorded, and nothing else."""
+"""The map of the error by frequency and step shows exactly the recorded values."""
 
 from __future__ import annotations
 

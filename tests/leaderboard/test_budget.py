@@ -1,4 +1,4 @@
-"""Quality during training, and how far a ranking carries over."""
+"""Quality during training, and how well a ranking generalizes."""
 
 from __future__ import annotations
 

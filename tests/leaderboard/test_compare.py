@@ -1,4 +1,4 @@
-"""Two runs, or two encodings of one run, beside one another."""
+"""Comparison of two runs, or of two encodings of one run."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def put(results: Results, encoding: str, seed: int, psnr: float | None, **change
 
 
 def image(name: str) -> dict[str, Any]:
-    """What makes a cell one of an image of a folder."""
+    """The task and data hash of a cell on an image of a folder."""
     ref = PluginRef(
         name="image",
         distribution="encbench",

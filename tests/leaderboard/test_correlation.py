@@ -123,7 +123,7 @@ def test_the_interval_counts_encodings_and_covers_what_it_should() -> None:
 
 
 def with_alignment(results: Results, name: str, psnr: float, value: float | None) -> None:
-    """A cell whose kernel at the end has that centred alignment."""
+    """A cell whose kernel at the end has the given centred alignment."""
     stored = results.add(name, psnr=psnr)
     last = stored.record.spectra[-1]
     last.target = None if value is None else TargetSummary(alignment_centred=value)

@@ -1,4 +1,4 @@
-"""Facts of many records are taken out of them by several processes, and are those of one."""
+"""Facts of many records are extracted by several processes, with the same result as in one."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def listed(folder: Path) -> list[Facts]:
 
 
 def contents(found: list[Facts]) -> list[object]:
-    """All that facts hold, as text."""
+    """The contents of facts, as text."""
     return [
         (
             *(one.stored.outline, one.numbers.tobytes(), one.cell.model_dump_json()),
@@ -83,7 +83,7 @@ def contents(found: list[Facts]) -> list[object]:
 
 
 def objects(found: list[Facts]) -> dict[str, int]:
-    """Different objects that are a part."""
+    """Number of distinct objects per part of the facts."""
     parts = {name: len({id(getattr(one, name)) for one in found}) for name in EQUAL}
     return parts | {f"cell.{n}": len({id(getattr(o.cell, n)) for o in found}) for n in SECTIONS}
 
@@ -146,7 +146,7 @@ def test_a_record_that_is_gone_when_it_is_read_is_one_line(number, folder, proce
     assert str(raised.value) == f"there is no record {records[12].path}"
 
 
-def test_what_a_killed_process_left_is_taken_here(folder, processes, monkeypatch):
+def test_what_a_killed_process_left_is_extracted_here(folder, processes, monkeypatch):
     expected, here = contents(listed(folder)), module._extract
 
     def killed(piece):

@@ -1,4 +1,4 @@
-"""What a page says of kernel and target; old records say nothing, and still have a page."""
+"""The page on kernel and target; old records have no such data, and still have a page."""
 
 from __future__ import annotations
 

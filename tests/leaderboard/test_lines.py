@@ -1,4 +1,4 @@
-"""Functions of one variable are drawn over their own x, beside their truth where it is known."""
+"""Functions of one variable are drawn over their own x, with the truth if it is known."""
 
 from __future__ import annotations
 

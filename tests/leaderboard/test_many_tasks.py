@@ -1,4 +1,4 @@
-"""What a page leaves out where there are very many tasks or rows, and that it says so."""
+"""What a page leaves out if there are very many tasks or rows, and that it says so."""
 
 from __future__ import annotations
 

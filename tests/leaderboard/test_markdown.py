@@ -1,4 +1,4 @@
-"""Tables and pages as Markdown: laid out by tabulate, and nothing in them becomes markup."""
+"""Tables and pages as Markdown: laid out by tabulate, with all text escaped."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_numbers_stay_as_they_are_written_and_are_aligned_right() -> None:
     ]
 
 
-# A busy machine is slow to draw examples.
+# on a busy machine, hypothesis is slow to draw examples
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.lists(st.tuples(TEXT, TEXT, TEXT), min_size=1, max_size=5))
 def test_foreign_text_can_be_no_markup_in_a_table(texts: list[tuple[str, str, str]]) -> None:

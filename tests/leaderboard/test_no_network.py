@@ -1,4 +1,4 @@
-"""What interpolation makes of the same points, among the encodings of a leaderboard."""
+"""Methods without a network, such as interpolation, among the encodings of a leaderboard."""
 
 from __future__ import annotations
 
@@ -148,8 +148,8 @@ def test_what_is_better_than_a_method_is_tested_over_seeds(results: Results) -> 
 
 
 def test_what_is_better_than_a_method_is_tested_over_targets(results: Results) -> None:
-    """Each target has a value of the method's own: what is better on all of them is told apart,
-    though its values are far apart."""
+    """The method's value differs between targets: an entry that is better on all of them is
+    significantly better, though its values are far apart."""
     for number, held_out in enumerate((20.0, 26.0, 30.0, 38.0)):
         given = {"mean of the neighbours": values(held_out)}
         cell = results.add().record.cell
@@ -164,7 +164,7 @@ def test_what_is_better_than_a_method_is_tested_over_targets(results: Results) -
 
 
 def test_entries_that_share_no_target_with_a_method_are_not_told_apart(results: Results) -> None:
-    """As of some cells of all: one entry ran where the method has values, one where it has none."""
+    """As in a partial run: one entry ran where the method has values, one where it has none."""
     for number, (entry, known) in enumerate([("a", True), ("a", True), ("b", False)]):
         given = {"mean of the neighbours": values(20.0 + number)} if known else {}
         cell = results.add(entry).record.cell

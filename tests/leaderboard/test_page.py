@@ -1,4 +1,4 @@
-"""The page of a results folder: what it says, and that it is whole."""
+"""The page of a results folder: its text, and its completeness."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def written(results: Results, out: Path | None = None, **options: bool) -> Path:
 
 
 COSTS: dict[str, Any] = {"pictures": False, "curves": False, "points": 0}
-"""A cell of which one picture is drawn, that of costs; each takes half a second."""
+"""A cell with only one picture, that of costs; each picture takes half a second."""
 
 
 def page(results: Results, **options: bool) -> str:
@@ -45,7 +45,7 @@ def page(results: Results, **options: bool) -> str:
 
 
 def everything(results: Results, **options: bool) -> str:
-    """The page and those in its folder."""
+    """The page and the pages in its folder."""
     out = written(results, **options)
     files = [out, *sorted(out.with_suffix("").glob("*.md"))]
     return "\n".join(file.read_text(encoding="utf-8") for file in files)
@@ -396,7 +396,7 @@ def add_image(
     psnr: float = 30.0,
     **content: Any,
 ) -> None:
-    """One cell of a category: tasks that differ in their image alone."""
+    """One cell of a category: tasks that differ only in their image."""
     stored = results.add(encoding, task=f"image:image={image}", psnr=psnr, seed=seed, **content)
     task = PluginRef(
         name="image",
@@ -448,7 +448,7 @@ def test_many_images_have_pages_and_only_the_first_are_drawn(
     every = everything(results, all_pictures=True)
     assert len({Path(link).stem.rsplit("-", 1)[0] for link in links(every)}) == 5
     assert "are left out because there are many" not in every
-    # those that are no longer drawn are removed
+    # pictures that are no longer drawn are removed
     assert links(everything(results)) == links(text)
     assert pictures_of(results) == {Path(link).name for link in links(text)}
 

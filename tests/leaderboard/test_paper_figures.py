@@ -102,7 +102,7 @@ def test_nodes_that_no_pixel_touches_are_coloured(trained: Path) -> None:
     (task,) = boards(Store(trained).records()).tasks
     described = learned_values(task, {})
     (shown,) = described.draw.args[0]
-    # of 30 nodes an axis the two beside each of 8 pixel centres
+    # of 30 nodes per axis, the two next to each of 8 pixel centres
     cells = np.floor((np.arange(8) + 0.5) / 8 * 29).astype(int)
     touched = np.isin(np.arange(30), [cells, cells + 1])
     rows = np.isin(np.arange(30), np.floor((np.arange(5) + 0.5) / 5 * 29)[:, None] + [0, 1])

@@ -1,4 +1,4 @@
-"""Quality against cost: who is on the front, what may share a plot, and names that can be read."""
+"""Quality against cost: the front, which costs may share a plot, and readable names."""
 
 from __future__ import annotations
 

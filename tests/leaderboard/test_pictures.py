@@ -1,4 +1,4 @@
-"""The pictures hold what they should, and nothing under the floor."""
+"""The pictures show the right data, and nothing below the floor."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def draw(results: Results, kind: str) -> Figure | None:
 
 
 def page_of(board: Board, *kinds: str) -> blocks.Page:
-    """Of pictures of these kinds; one takes half a second to draw."""
+    """A page with only these kinds of pictures; each takes half a second to draw."""
     made = {"sheet": sheet, **FIGURES}
 
     def section(task: TaskBoard) -> blocks.Section:
@@ -124,7 +124,7 @@ def test_a_picture_is_wide_and_not_blank(picture: tuple[Figure, np.ndarray]) -> 
     assert shown.shape[1] >= 1200
     assert np.all(shown[0, 0] == 255), "light background"
     assert (shown.min(axis=2) < 200).mean() > 0.003
-    # as one number a pixel, for rows of three take seconds to sort
+    # one number per pixel, since sorting rows of three takes seconds
     assert len(np.unique(shown.astype(np.int64) @ [1 << 16, 1 << 8, 1])) > 50
 
 
@@ -367,7 +367,7 @@ def test_figures_do_not_pile_up_where_nothing_else_collects_them(
 
 
 def drawn_now(results: Results, folder: Path, *kinds: str) -> set[str]:
-    """Names of the pictures that a page draws anew, where all files are older."""
+    """Names of the pictures that a page draws again if all files are older."""
     folder.mkdir(exist_ok=True)
     for file in folder.iterdir():
         os.utime(file, (0, 0))

@@ -1,4 +1,4 @@
-"""``encbench plot``: numbers against settings, a line an encoding."""
+"""``encbench plot``: numbers against settings, a line per encoding."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.leaderboard.results import Results, diverged
 
 
 def changed(stored: StoredRecord, part: str, **update: Any) -> StoredRecord:
-    """The record with a part of its cell changed, as if it had been run so."""
+    """The record with a part of its cell changed, as if it had been run that way."""
     cell = stored.record.cell
     of_part = getattr(cell, part).model_copy(update=update)
     cell = cell.model_copy(update={part: of_part})

@@ -1,4 +1,4 @@
-"""Means of spectra: resampled as the paper does, honest about what is under the floor."""
+"""Means of spectra: resampled as in the paper, with bounds for values below the floor."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FLOOR = 1e-6
 def reference(
     spectra: list[tuple[list[float], float]], groups: list[int], length: int
 ) -> tuple[list[float], list[float]]:
-    """Mean and share resolved at each place, one value at a time; NaN under half."""
+    """Mean and share resolved at each place, one value at a time; NaN below half."""
     means, shares = [], []
     for place in range(length):
         logs: dict[int, list[float]] = {}
@@ -93,7 +93,7 @@ def test_rounding_noise_cannot_move_the_curve() -> None:
 
 
 def test_where_some_are_under_the_floor_the_mean_bounds_the_true_one_from_above() -> None:
-    """What truly lies under the floor is hidden from a copy of the spectrum."""
+    """In a copy of the spectra, the true values below the floor are replaced by 0."""
     true = [np.geomspace(1e2, last, 64) for last in (1e-4, 1e-9, 1e-3, 1e-11)]
     seen = mean_spectrum([(np.where(v > FLOOR, v, 0.0), FLOOR) for v in true], length=64)
     exact = mean_spectrum([(v, 0.0) for v in true], length=64)

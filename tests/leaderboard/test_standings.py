@@ -1,4 +1,4 @@
-"""Every number of the standings, held against loops over cells."""
+"""Every number of the standings, compared with loops over cells."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SPECTRA = tuple(f"{when}:{number}" for when in WHENS for number in SPECTRUM_NUMB
 
 
 def random_cells(seed: int) -> pd.DataFrame:
-    """Cells of seven entries in any order, some failed, numbers missing here and there."""
+    """Cells of seven entries in any order, some of them failed, with some numbers missing."""
     rng = np.random.default_rng(seed)
     rows = []
     for entry in range(7):
@@ -91,7 +91,7 @@ def test_every_column_is_what_a_loop_over_the_cells_says(seed: int, category: bo
 
 
 def mean_over_units(cells: list[dict[str, float]], name: str) -> float:
-    """Of the mean within each unit; geometric over decades."""
+    """Mean over units of the mean within each unit; geometric for ``OVER_DECADES``."""
     geometric = name.rpartition(":")[2] in OVER_DECADES
     units = defaultdict(list)
     for cell in cells:
@@ -109,7 +109,7 @@ def test_a_rank_is_one_more_than_the_number_of_better_ones(seed: int, category: 
     rows = [row for row in table.to_dict("records") if not math.isnan(row["metric:psnr"])]
 
     def better(one: dict[str, float], other: dict[str, float]) -> bool:
-        # In a category fewer targets stand below more, whatever their mean.
+        # in a category, entries with fewer targets rank below, whatever their mean
         if category and one["units"] != other["units"]:
             return one["units"] > other["units"]
         return one["metric:psnr"] > other["metric:psnr"]

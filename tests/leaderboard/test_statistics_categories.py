@@ -1,4 +1,4 @@
-"""Which tasks are the same but for their target."""
+"""Categories: tasks that differ only in their target."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_a_category_pools_what_its_tasks_have(results: Results) -> None:
     pooled = board.categories[0]
     assert board.groups == [pooled]
     assert [task.label for task in pooled.targets] == [task.label for task in board.tasks]
-    # images differ by 25 dB, the encodings by 2 on every one of them: pairing sees it
+    # images differ by 25 dB, encodings by 2 on every image: a paired test finds it
     assert list(pooled.standings["entry"]) == ["mpe", "ffe"]
     assert list(pooled.standings["rank_low"]) == list(pooled.standings["rank_high"]) == [1, 2]
     low, high = pooled.standings["metric:psnr|low"][0], pooled.standings["metric:psnr|high"][0]

@@ -1,4 +1,4 @@
-"""Intervals of means: what they cover, and what they are made of."""
+"""Intervals of means: their coverage, and their units."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_an_image_with_fewer_seeds_counts_as_much_as_the_others() -> None:
 
 
 def coverage(samples: np.ndarray, truth: float) -> float:
-    """Share of intervals of samples (m, units, repeats) that hold the true mean."""
+    """Share of intervals of samples (m, units, repeats) that contain the true mean."""
     return float(np.mean([i.low <= truth <= i.high for i in intervals(samples)]))
 
 

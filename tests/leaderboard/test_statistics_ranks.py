@@ -1,4 +1,4 @@
-"""The ranks that tests allow."""
+"""Ranks compatible with the tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of paired differences, held against enumeration, scipy and published values."""
+"""Tests of paired differences, compared with enumeration, scipy and published values."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def family(values: np.ndarray) -> Pairs:
 
 
 def by_enumeration(differences: np.ndarray) -> float:
-    """The sign-flip p of one sample (n,), from every one of the 2ⁿ patterns."""
+    """The sign-flip p of one sample (n,), from all 2ⁿ patterns."""
     observed = abs(sum(differences))
     sums = [
         abs(sum(s * d for s, d in zip(signs, differences, strict=True)))
@@ -40,7 +40,7 @@ def by_enumeration(differences: np.ndarray) -> float:
 
 
 def holm_by_closure(p: np.ndarray) -> list[float]:
-    """Holm as the closure of Bonferroni tests: the worst of all families a test is in."""
+    """Holm as the closure of Bonferroni tests: the maximum over all families of a test."""
     found = []
     for j in range(len(p)):
         rest = [i for i in range(len(p)) if i != j]
@@ -73,7 +73,7 @@ def test_what_was_not_tested_does_not_count_in_the_correction() -> None:
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(-5, 5), min_size=1, max_size=9))
 def test_sign_flips_are_all_tried_also_where_sums_tie(differences: list[int]) -> None:
-    # a tenth is not a binary fraction: sums that tie on paper differ by rounding
+    # a tenth is not a binary fraction: sums that are mathematically tied differ by rounding
     sample = np.array(differences) / 10
     assert signflip_p(sample[None])[0] == pytest.approx(by_enumeration(sample), abs=1e-12)
 
@@ -140,7 +140,7 @@ def test_the_t_test_agrees_with_scipy(n: int) -> None:
 
 
 def test_differences_that_never_vary_are_certain_and_no_difference_is_none() -> None:
-    # 30.1 − 30 is not 0.1 to the last digit: what is left of a spread is rounding
+    # 30.1 − 30 is not exactly 0.1: the remaining spread is rounding
     gaps = np.array([[30.1 - 30.0, 40.1 - 40.0, 50.1 - 50.0], [0.0, 0.0, 0.0]])
     assert list(paired_t_p(gaps, np.array([50.1, 50.0]))) == [0.0, 1.0]
 
@@ -190,7 +190,7 @@ def test_few_pairs_take_the_t_test_and_more_take_sign_flips() -> None:
 
 
 def test_a_test_that_could_never_be_significant_after_correction_is_not_asked() -> None:
-    # 7 entries are 21 pairs: 21 · 2/2⁸ = 0.16, so 8 seeds of sign flips could show nothing
+    # 7 entries are 21 pairs: 21 · 2/2⁸ = 0.16, so sign flips of 8 seeds cannot be significant
     rng = np.random.default_rng(3)
     for seeds, method in ((8, "t"), (10, "sign-flip")):
         values = 20.0 + np.arange(7)[:, None, None] + rng.normal(0, 0.01, (7, seeds, 1))
@@ -244,7 +244,7 @@ def test_without_a_common_unit_nothing_is_tested() -> None:
 def test_an_infinite_value_is_not_tested() -> None:
     found = family(np.array([[math.inf, 50.0], [30.0, 31.0], [math.inf, 50.0]])[:, :, None])
     assert np.isnan(found.p[:1]).all()
-    # ∞ beside ∞ is no difference
+    # the difference of ∞ and ∞ counts as 0
     assert found.difference[1] == 0.0
 
 

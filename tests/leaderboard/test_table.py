@@ -1,4 +1,4 @@
-"""Records become standings: who is ranked, in which order, over which seeds."""
+"""Standings from records: which entries are ranked, in which order, over which seeds."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def board_of(results: Results) -> Board:
 
 
 def rows(table: Table | None) -> list[dict[str, str]]:
-    """What a table reads, by heading."""
+    """The values of a table as printed, by column title."""
     assert table is not None
     titles = [column.title for column in table.columns]
     return [
@@ -399,7 +399,7 @@ def test_a_users_labels_name_entries_that_differ_in_settings_alone(results: Resu
         results.store.write(stored.record.model_copy(update={"cell": cell}), {}, {})
     (task,) = boards(results.store.records()).tasks
     assert sorted(task.standings["entry"]) == ["ffe", "ffe · tuned"]
-    # one label for two settings does not tell them apart
+    # one label for two settings does not distinguish them
     results.add("ffe", training={"lr": 0.3}, points=0, pictures=False, curves=False)
     (task,) = boards(results.store.records()).tasks
     assert all("lr=" in entry for entry in task.standings["entry"])

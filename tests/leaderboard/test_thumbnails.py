@@ -1,4 +1,4 @@
-"""The map of what works where."""
+"""The table of thumbnails of encodings and tasks."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from tests.leaderboard.results import Results, diverged
 
 
 def three_tasks(results: Results) -> None:
-    """Two of pictures, one of a curve; ffe diverged on the second one."""
+    """Two tasks with pictures, one with a curve; ffe diverged on the second one."""
     x = np.linspace(0, 1, 300)
     line = {"line.u": np.stack([x, np.sin(x), np.cos(x)], axis=1)}
-    few: dict[str, Any] = {"curves": False, "points": 0}  # figures, which take time to draw
+    few: dict[str, Any] = {"curves": False, "points": 0}  # fewer figures, which are slow to draw
     for place, encoding in enumerate(("identity", "ffe", "mpe")):
         results.add(encoding, task="image:image=cat", psnr=20.0 + place, **few)
         failed = {"status": "diverged", "error": diverged(3)} if encoding == "ffe" else {}
@@ -81,7 +81,7 @@ def test_the_map_is_on_both_pages_and_a_damaged_picture_costs_only_itself(
     assert "(page/map.png)" in out.read_text()
     assert (tmp_path / "page" / "map.png").stat().st_size > 5000
     html = html_page(page)
-    # two targets, and what can be read of the rest
+    # two targets, and the rest that is readable
     assert html.count('<img src="data:image/webp;base64,') == 2 + 2 + 2
     assert html.count('<svg viewBox="0 0 100 100"') == 4
     assert ">22.00</small>" in html

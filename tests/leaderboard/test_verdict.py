@@ -1,4 +1,4 @@
-"""What a page says in a sentence: who leads, under which protocol, and what might change it."""
+"""A page's verdict in a sentence, its protocol, and its caveats."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def board_of(results: Results) -> TaskBoard:
 
 
 def add(results: Results, encoding: str, *values: float, **record: object) -> None:
-    """A cell a seed."""
+    """One cell per seed."""
     for seed, psnr in enumerate(values):
         results.add(encoding, psnr=psnr, seed=seed, **QUICK, **record)
 
@@ -162,7 +162,7 @@ def test_encodings_that_were_trained_longer_are_told(results: Results) -> None:
 
 
 def test_entries_with_other_targets_are_not_compared(results: Results) -> None:
-    """Their means are over other targets: "-50 dB better" would be no verdict."""
+    """Means over different targets cannot be compared: "-50 dB better" would be no verdict."""
     for place, name in enumerate(("chelsea", "coffee", "rocket")):
         task = f"image:image={name}"
         results.add("a", psnr=40.0 + place, task=task, data_hash=name, **QUICK)

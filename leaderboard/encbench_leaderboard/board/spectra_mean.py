@@ -95,8 +95,8 @@ def mean_spectrum(
         above = resolved(np.asarray(eigenvalues, dtype=np.float64), floor)
         if not len(eigenvalues) or (floor <= 0 and len(above) < len(eigenvalues)):
             raise ValueError(
-                f"a spectrum of {len(eigenvalues)} eigenvalues, {len(above)} of them above its "
-                f"floor of {floor:g}; give some, and a floor above 0 where one is not positive"
+                f"a spectrum has {len(eigenvalues)} eigenvalues, {len(above)} above its floor "
+                f"{floor:g}; expected at least one, and a positive floor unless all are positive"
             )
         row, mask = _resampled(above, len(eigenvalues), floor, place)
         rows.append(row)
