@@ -100,7 +100,7 @@ class _LogLines(logging.Handler):
 
 
 def build(registry: Registry, arguments: list[str]) -> typer.Typer:
-    """Return the program, with only the verb that the arguments name loaded.
+    """Return the program; only the verb that the arguments name is loaded.
 
     The others are stubs (with the first line of their help if all verbs are listed), so that
     ``encbench list`` does not import what ``encbench run`` needs.

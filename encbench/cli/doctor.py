@@ -26,7 +26,7 @@ from rich.filesize import decimal
 
 from encbench.cli.console import literal, output_console
 from encbench.cli.import_probe import run_probe
-from encbench.errors import SUPPORTED, EncbenchError
+from encbench.errors import SUPPORTED, EncbenchError, plural
 from encbench.plugins.registry import default_registry
 
 State = Literal["ok", "absent", "warning", "failure"]
@@ -95,7 +95,7 @@ def doctor(
                 line.stylize(style, 2, 3)
                 console.print(line, soft_wrap=True, highlight=False)
         counts = [f"{n} to fix (✗)" for n in (failures,) if n]
-        counts += [f"{n} not right (!)" for n in (warnings,) if n]
+        counts += [f"{plural(n, 'warning')} (!)" for n in (warnings,) if n]
         verdict = f"A run would {'not ' if failures else ''}work here"
         closing = f"{verdict}: {', '.join(counts)}." if counts else f"{verdict}."
         console.print(literal(closing), style="red" if failures else "green", soft_wrap=True)
@@ -322,7 +322,7 @@ def data_cache() -> Iterator[Check]:
 
 
 def guarded(name: str, look: Callable[[], str]) -> Check:
-    """Check whose text is what ``look`` returns; a warning if it raises."""
+    """Build a check with the text that ``look`` returns; a warning if it raises."""
     try:
         return Check(name, "ok", look())
     except Exception as error:

@@ -17,7 +17,7 @@ def is_record(where: Path) -> bool:
 
 
 def one_record(where: Path, key: str | None) -> StoredRecord:
-    """Read the record in a record's folder, or in a results folder the one that ``key`` begins.
+    """The record in a record's folder; in a results folder, the one whose key starts with ``key``.
 
     Raises:
         UsageError: not exactly one record's key begins with ``key``, or a key is missing or extra.

@@ -178,8 +178,8 @@ class Origin(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Facts:
-    """The values that tables need from one record. Fields named as a record's have its values;
-    values that are equal in many records are one object."""
+    """The values that tables need from one record. A field with the name of a record's field has
+    its value; values that are equal in many records are one object."""
 
     stored: StoredRecord
     numbers: np.ndarray

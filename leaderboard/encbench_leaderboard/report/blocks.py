@@ -88,8 +88,8 @@ class Table:
 
 
 def shown_first(table: Table) -> list[bool]:
-    """Whether each column is shown before a reader asks for more; the status column is if a cell
-    did not finish."""
+    """Whether each column is shown before a reader asks for more; the status column is shown if a
+    cell did not finish."""
     failed = any(set(row.statuses) - {"ok"} for row in table.rows)
     return [column.first or (failed and column.name == "status") for column in table.columns]
 

@@ -13,7 +13,7 @@ NEGLIGIBLE = 1e-12
 
 
 def paired_t_p(differences: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Two-sided p-values for the mean of differences (m, n), n ≥ 2, being 0, each row a test.
+    """Two-sided p-values of the paired t test on differences (m, n), n ≥ 2, each row a test.
 
     If a row's differences are equal up to rounding of numbers of magnitude ``scale`` (m,), p is 0,
     or 1 if they are 0. Source: Student, "The probable error of a mean", Biometrika 6, 1908.
