@@ -197,7 +197,7 @@ def test_a_cell_that_works_now_is_not_equal_to_its_failure(again, stored, tmp_pa
 
 def test_a_plugin_that_is_not_installed_is_named_with_how_to_get_it(again, stored):
     theirs = registry_of(theirs=module(encodings={"scaled": Scaled}, tasks={"wave": Wave}))
-    with pytest.raises(PluginError, match=r"pip install 'ours==1\.0'.* theirs offers one of that"):
+    with pytest.raises(PluginError, match=r"pip install 'ours==1\.0'.* offers a different one"):
         again(stored.path, registry=theirs)
 
 
