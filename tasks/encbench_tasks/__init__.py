@@ -1,4 +1,4 @@
-"""The built-in tasks, one a file; the file's name is the registered name."""
+"""The built-in tasks, one per file; the file's name is the registered name."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""What tasks share whose function is known at the cells of a regular grid, such as pixels."""
+"""Base class of tasks whose function is known at the cells of a regular grid, such as pixels."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ Array = NDArray[Any]
 PROGRESS_SEED = 1
 NOISE_SEED = 2
 GREY = 128
-"""Of held-out points in pictures."""
+"""Value of held-out points in pictures."""
 MOST_PIXELS = 1 << 28
 RENDERED_POINTS = 1 << 18
-"""Points of a rendered picture that are predicted at once."""
+"""Number of points of a rendered picture that are predicted at once."""
 
 
 class GridTask(Task):
     """A function with values in [0, 1], known at the cell centres of a regular grid.
 
     The subclass calls ``keep`` in its constructor. Coordinates are in the reverse order of the
-    grid's axes: of a picture (row, column) x is the column's and y the row's, downwards.
+    grid's axes: in a picture with axes (row, column), x runs along columns, y down the rows.
     """
 
-    # what comes nearest to each encoding's own best, see docs/protocols.md; the suite
+    # the settings closest to each encoding's own best, see docs/protocols.md; the suite
     # paper/protocol has the paper's
     network: ClassVar[NetworkDefaults] = NetworkDefaults(
         width=128, depth=2, parameterization="standard"
@@ -51,15 +51,15 @@ class GridTask(Task):
     progress_points: ClassVar[int] = 1 << 10
     periodic = False
     noisy: ClassVar[str] = "the noisy values as they are"
-    """Name of the method that leaves them so."""
+    """Name of the baseline that returns the noisy values."""
 
     def keep(self, truth: Pixels, parts: Mapping[str, Any], trained: Mask | None = None) -> None:
         """Keep the true values (n_1, …, n_d, O) float32, and choose those that are trained on.
 
         Args:
             truth: the values.
-            parts: of the split and the noise, as ``settled`` gives them.
-            trained: (n_1, …, n_d), the points trained on where the split is not one of ``Split``.
+            parts: parameters of the split and the noise, from ``settled``.
+            trained: (n_1, …, n_d): the points trained on, if the split is not one of ``Split``.
 
         Raises:
             DataError: the split leaves no point to train on, or none to hold out.
@@ -74,12 +74,12 @@ class GridTask(Task):
         self.trained = trained
         """(n_1, …, n_d): whether a point is trained on."""
         self.given = truth
-        """As ``truth``, with the noise that is trained on."""
+        """``truth`` with the noise: the values to train on."""
         if noise := parts.get("noise", 0.0):
             drawn = np.random.default_rng([seed, NOISE_SEED]).standard_normal(truth.shape)
             self.given = (truth + noise * drawn).astype(np.float32)
         self.centres = cell_centres(shape)
-        # no copy of all points
+        # all points are not copied
         chosen = torch.from_numpy(trained.reshape(-1))
         self._x = self.centres if trained.all() else self.centres[chosen]
         self._y = torch.from_numpy(self.given[trained])
@@ -88,7 +88,7 @@ class GridTask(Task):
         self._progress = followed[np.sort(order[: self.progress_points])]
         self.curve_points = len(self._progress)
         every = self.curve_points == trained.size
-        # the very tensor of ``regular_grid`` where it is all of it, so that it is predicted once
+        # if these are all points, the same tensor as in ``regular_grid``, so it is predicted once
         self._progress_x = self.centres if every else self.centres[self._progress]
         if not trained.all():
             self.curve = "psnr_held_out"
@@ -111,7 +111,7 @@ class GridTask(Task):
         return x, torch.from_numpy(self.truth[~self.trained])
 
     def progress_metric(self, predict: Predict) -> float:
-        """PSNR [dB] at fixed points, of those held out if any are; nan if not finite.
+        """PSNR [dB] at fixed points, held-out ones if there are any; nan if not finite.
 
         The prediction is clamped to [0, 1].
         """
@@ -119,8 +119,8 @@ class GridTask(Task):
         return psnr(clamped(predict(self._progress_x)), truth)
 
     def compared(self, values: Pixels) -> dict[str, tuple[Any, Any]]:
-        """Comparisons of values (n_1, …, n_d, O) with the truth: PSNR over the points trained on,
-        PSNR held out over the others; of two dimensions what all metrics of pictures need."""
+        """Compare values (n_1, …, n_d, O) with the truth: PSNR over the points trained on, PSNR
+        held out over the others; in two dimensions for all metrics of pictures."""
         comparisons = {"image" if self.in_dim == 2 else "psnr": (values, self.truth)}
         if not self.trained.all():
             out = ~self.trained
@@ -130,8 +130,8 @@ class GridTask(Task):
 
     @cached_property
     def without_network(self) -> dict[str, Pixels]:
-        """Values made of the training points alone; none where those are the truth itself, and
-        with a split of three dimensions none either."""
+        """Values computed from the training points alone, by method; none if these are the truth
+        itself, or with a split in three dimensions."""
         if not self.trained.all():
             if self.in_dim > 2:
                 return {}
@@ -146,12 +146,12 @@ class GridTask(Task):
     def pictures(
         self, prediction: Pixels, plane: Callable[[Array], Array] = lambda values: values
     ) -> dict[str, NDArray[np.uint8]]:
-        """The truth, a prediction (n_1, …, n_d, O) and its mean absolute error over the channels;
-        and where that is not the truth itself what the network was given, held-out points grey.
+        """Draw the truth, a prediction (n_1, …, n_d, O), its mean absolute error over channels, and
+        the data trained on, if they are not the truth itself, with held-out points in grey.
 
         Args:
             prediction: in [0, 1].
-            plane: makes (H, W, …) of values (n_1, …, n_d, …) where d is not 2.
+            plane: converts values (n_1, …, n_d, …) to (H, W, …), if d is not 2.
         """
         error = np.abs(plane(prediction) - plane(self.truth)).mean(axis=-1)
         found = {
@@ -169,12 +169,12 @@ class GridTask(Task):
     def outcome(
         self, prediction: Pixels, pictures: Mapping[str, Array] = MappingProxyType({}), **lines: Any
     ) -> Outcome:
-        """A prediction, and the methods without a network, compared with the truth."""
+        """Compare a prediction, and the methods without a network, with the truth."""
         baselines = {name: self.compared(values) for name, values in self.without_network.items()}
         return Outcome(self.compared(prediction), pictures, baselines=baselines, **lines)
 
     def render(self, predict: Predict, scale: float) -> NDArray[np.uint8]:
-        """The predicted picture, of ``scale`` times as many pixels along each side."""
+        """Draw the prediction with ``scale`` times as many pixels along each side."""
         height, width = scaled(self.truth.shape[:2], scale)
         rows = max(1, RENDERED_POINTS // width)
         parts = []
@@ -199,7 +199,7 @@ def scaled(shape: tuple[int, ...], scale: float) -> tuple[int, int]:
 
 
 def clamped(prediction: Tensor) -> Pixels:
-    """Within [0, 1]; nan where it is not finite."""
+    """Clamp to [0, 1]; nan where the prediction is not finite."""
     raw = prediction.detach().cpu().numpy()
     # an infinity clamped to 1 would pass for a prediction
     return np.where(np.isfinite(raw), np.clip(raw, 0, 1), np.nan).astype(np.float32)
@@ -208,7 +208,7 @@ def clamped(prediction: Tensor) -> Pixels:
 def cell_centres(
     shape: tuple[int, ...] | list[int], top: int = 0, bottom: int | None = None
 ) -> Tensor:  # -> (N, d) float64
-    """Of the cells whose index along the first axis is from top to bottom; default: all."""
+    """Return the centres of cells with a first index in [top, bottom); default: all."""
     axes = [(torch.arange(n, dtype=torch.float64) + 0.5) / n for n in shape]
     axes[0] = axes[0][top:bottom]
     return torch.stack(torch.meshgrid(*axes, indexing="ij")[::-1], dim=-1).reshape(-1, len(shape))

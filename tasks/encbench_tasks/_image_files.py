@@ -1,4 +1,4 @@
-"""Which file an image's name means: a built-in photograph, a file, or a folder of files."""
+"""Find the file of an image's name: a built-in photograph, a file, or a folder of files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PHOTOGRAPHS = {
     "rocket": "rocket.jpg",
     "shepp_logan_phantom": "phantom.png",
 }
-"""Images inside scikit-image's wheel, by scikit-image's own names where it has one."""
+"""Images inside scikit-image's wheel, by scikit-image's own names if it has any."""
 
 SUFFIXES = (
     *(".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm"),
@@ -43,7 +43,7 @@ SUFFIXES = (
 
 
 def locate_image(image: str) -> Path:
-    """The one file that ``image`` means. A built-in's name wins; ``./chelsea`` is a path.
+    """The file that ``image`` names. A built-in name takes precedence; ``./chelsea`` is a path.
 
     Raises:
         DataError: there is no such image, or it is a folder.
@@ -53,7 +53,7 @@ def locate_image(image: str) -> Path:
     path = expanded(image)
     try:
         is_file, is_folder = path.is_file(), path.is_dir()
-    # a name that is too long, a folder that may not be entered
+    # a name that is too long, or a folder without permission
     except OSError as error:
         raise DataError(
             f"no image {image[:80]!r}: {error.strerror}; give a path that can be read"
@@ -71,7 +71,7 @@ def locate_image(image: str) -> Path:
 
 
 def image_targets(image: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """One set of parameters an image; a folder gives its files in natural order.
+    """One set of parameters per image; a folder gives its files in natural order.
 
     Raises:
         DataError: the folder cannot be listed, or holds no image.
@@ -97,7 +97,7 @@ def file_hash(path: Path) -> str:
 
 
 def named_folder(image: str) -> Path | None:
-    """The folder that ``image`` names, or None: a built-in, a file, or nothing at all."""
+    """The folder that ``image`` names; None if it names a built-in, a file, or nothing."""
     path = expanded(image)
     try:
         return path if image not in PHOTOGRAPHS and path.is_dir() else None
@@ -108,7 +108,7 @@ def named_folder(image: str) -> Path | None:
 def folder_images(folder: Path) -> list[Path]:
     """The images directly in a folder, in natural order (``img2`` before ``img10``).
 
-    Files are known by their endings; hidden ones, others and subfolders are left out.
+    Images are recognized by their endings; hidden files and subfolders are left out.
 
     Raises:
         DataError: the folder cannot be listed, or holds no image.
@@ -137,7 +137,7 @@ def expanded(name: str) -> Path:
 
 @cache
 def _data_folder() -> Path:
-    # found, not imported: nothing of scikit-image runs for a listing
+    # found without importing scikit-image, which a listing does not need
     spec = find_spec("skimage")
     if spec is None or spec.origin is None:
         raise DataError(

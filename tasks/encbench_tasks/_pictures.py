@@ -1,4 +1,4 @@
-"""Pictures of errors and of functions with either sign, alike in all tasks."""
+"""Pictures of errors and of signed functions, alike in all tasks."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ ERROR_RANGE = 0.1
 
 
 def error_picture(error: NDArray[np.floating], largest: float = ERROR_RANGE) -> NDArray[np.uint8]:
-    """Errors (H, W) >= 0 through the colour map magma: black 0, brightest ``largest``, more, and
-    NaN."""
-    from matplotlib import colormaps  # half a second, which planning does without
+    """Draw errors (H, W) >= 0 in the colour map magma: black is 0, the brightest colour ``largest``
+    or more, or NaN."""
+    from matplotlib import colormaps  # half a second, not needed for planning
 
     scaled = np.nan_to_num(error / largest, nan=1.0)
     return np.ascontiguousarray(colormaps["magma"](scaled, bytes=True)[..., :3])
 
 
 def signed_picture(values: NDArray[np.floating], largest: float) -> NDArray[np.uint8]:
-    """Values (H, W) through the colour map RdBu: red −largest, white 0, blue largest, NaN black."""
+    """Draw values (H, W) in the colour map RdBu: red −largest, white 0, blue largest, black NaN."""
     from matplotlib import colormaps  # as above
 
     made = colormaps["RdBu"](0.5 + values / (2 * largest), bytes=True)
@@ -27,7 +27,7 @@ def signed_picture(values: NDArray[np.floating], largest: float) -> NDArray[np.u
 
 
 def contoured(values: NDArray[np.floating], largest: float, step: float) -> NDArray[np.uint8]:
-    """``signed_picture`` with isolines of the multiples of ``step``, that of 0 black."""
+    """Draw ``signed_picture`` with isolines at multiples of ``step``, that of 0 in black."""
     picture = signed_picture(values, largest)
     for level, colour in ((np.floor(values / step), 110), (values > 0, 0)):
         line = np.zeros(values.shape, np.bool_)

@@ -1,4 +1,4 @@
-"""The pixels of an image file as float32 in [0, 1], with the channels and the size asked for."""
+"""Read the pixels of an image file as float32 in [0, 1], with the requested channels and size."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ BITS_PER_SAMPLE, COMPRESSION, PLANES, SAMPLE_FORMAT = 258, 259, 284, 339
 WEBP_IN_TIFF = 50001
 """TIFF's number of a compression that Pillow's wheels do not decode."""
 MOST_SAMPLES = 8
-"""Samples a pixel, of a TIFF: four colours and alpha, and some that are left out."""
+"""Maximum number of samples per pixel of a TIFF: four colours, alpha, and some that are ignored."""
 Channels = Literal["auto", "grey", "rgb", "rgba"]
 LUMA = np.array([0.299, 0.587, 0.114])
-"""Grey of RGB, ITU-R BT.601, on the values as stored."""
+"""Weights of RGB in grey, ITU-R BT.601, for values as stored."""
 
 
 class _Unfit(Exception):
-    """A whole image of a kind that is not read; says how to mend that."""
+    """An undamaged image of a kind that is not supported; the message says what to do."""
 
 
 def read_pixels(path: Path) -> Pixels:
     """(H, W, C) float32 in [0, 1], upright; C = 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA.
 
     Alpha is straight, not multiplied into the colours. PNG, JPEG 2000 and TIFF keep up to 16 bits
-    a sample (TIFF also 32 and floats), read by imagecodecs and tifffile; other formats are as
-    Pillow decodes them, 8 bits for colour. Of an animation or a document, the first frame or
-    page. EXIF orientation is applied; colour profiles and gamma are not. CMYK becomes RGB by
-    Pillow's plain formula.
+    per sample (TIFF also 32 and floats), read by imagecodecs and tifffile; Pillow decodes other
+    formats, colour with 8 bits. Only the first frame or page of an animation or document is read.
+    EXIF orientation is applied; colour profiles and gamma are not. CMYK becomes RGB by Pillow's
+    plain formula.
 
     Raises:
         DataError: the file cannot be read as a whole image; names the path.
@@ -49,8 +49,8 @@ def read_pixels(path: Path) -> Pixels:
 
 
 def read_frames(path: Path, most: int) -> list[Pixels]:
-    """As ``read_pixels``, of each of the first ``most`` frames of an animation (GIF, PNG, WebP) or
-    pages of a TIFF; of 16-bit PNG the first alone.
+    """Read, like ``read_pixels``, the first ``most`` frames of an animation (GIF, PNG, WebP) or
+    pages of a TIFF; of a 16-bit PNG only the first.
 
     Raises:
         DataError: the file cannot be read as whole images; names the path.
@@ -75,7 +75,7 @@ def read_frames(path: Path, most: int) -> list[Pixels]:
         ) from None
     except _Unfit as error:
         raise DataError(f"{path}: {error}") from None
-    # decoders answer damaged files with anything from OSError to IndexError
+    # for damaged files, decoders raise anything from OSError to IndexError
     except Exception as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise DataError(
@@ -104,7 +104,7 @@ def _head(path: Path) -> bytes:
 
 @contextmanager
 def _strict_pillow() -> Iterator[None]:
-    """Huge and truncated images are errors; Pillow's other warnings are about metadata."""
+    """Make huge and truncated images errors; ignore Pillow's other warnings, about metadata."""
     lenient, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
     try:
         with warnings.catch_warnings():
@@ -118,7 +118,7 @@ def _strict_pillow() -> Iterator[None]:
 def _decode(path: Path, head: bytes, most: int) -> list[Pixels]:
     is_tiff = head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
     bits = head[24] if head[:8] == b"\x89PNG\r\n\x1a\n" and len(head) > 24 else None
-    # an open file: of a path, Pillow maps uncompressed TIFF into memory and turns it wrongly
+    # not by its path: Pillow would map uncompressed TIFF into memory and orient it wrongly
     with path.open("rb") as file:
         try:
             image = Image.open(file)
@@ -133,25 +133,25 @@ def _decode(path: Path, head: bytes, most: int) -> list[Pixels]:
             pixels = samples.reshape(*samples.shape[:2], -1).astype(np.float32) / np.float32(65535)
             return [_upright(pixels, _orientation(image))]
         if image.format == "JPEG2000" and (depth := _bits_of_jpeg2000(path.read_bytes())) > 8:
-            # of colours of more bits Pillow makes 8, of which the brightest are black
+            # Pillow converts deeper colours to 8 bits, and makes the brightest ones black
             samples = np.asarray(imagecodecs.jpeg2k_decode(path.read_bytes()))
             pixels = _in_unit_range(samples.reshape(*samples.shape[:2], -1), depth)
             extra = [2] if pixels.shape[2] in (2, 4) else []
             return [_with_alpha(pixels, extra)]
         clear = image.info.get("transparency")
         if bits in (2, 4) and image.mode == "L" and isinstance(clear, int):
-            # the grey that is transparent; Pillow takes it for one of 8 bits
+            # the transparent grey, which Pillow takes for a value of 8 bits
             image.info["transparency"] = clear * 255 // (2**bits - 1)
         frames = []
-        # the frames of some formats are counted by reading all of them
+        # to count the frames of some formats, all of them are read
         count = 1 if most == 1 else getattr(image, "n_frames", 1)
-        # of an animated PNG, the picture of programs that show no animation
+        # skip an animated PNG's picture for programs that show no animation
         first = int(count > 1 and getattr(image, "default_image", False))
         for index in range(first, min(count, first + most)):
             if index:
                 image.seek(index)
             image.load()
-            # Pillow turns TIFF itself, and then drops the tag
+            # Pillow applies the orientation of TIFF itself, and then drops the tag
             frames.append(_upright(_from_pillow(image), _orientation(image)))
         return frames
 
@@ -160,12 +160,12 @@ def _bits_of_jpeg2000(data: bytes) -> int:
     """Bits of the deepest sample, by the marker segment SIZ (ISO/IEC 15444-1, A.5.1)."""
     start = data.index(b"\xff\x4f\xff\x51") + 40
     (count,) = struct.unpack_from(">H", data, start)
-    # a sign in the highest bit
+    # the highest bit says whether samples are signed
     return max((each & 0x7F) + 1 for each in data[start + 2 : start + 2 + 3 * count : 3])
 
 
 def _known_to_pillow(tags: Mapping[int, Any]) -> bool:
-    """Whether samples of a TIFF are unsigned, of at most 8 bits, and those of a pixel together."""
+    """Whether a TIFF's samples are unsigned, of at most 8 bits, and stored pixel by pixel."""
     deep = max(tags.get(BITS_PER_SAMPLE, (1,))) > 8 or tags.get(COMPRESSION) == WEBP_IN_TIFF
     return not deep and tags.get(PLANES, 1) == 1 and {*tags.get(SAMPLE_FORMAT, (1,))} == {1}
 
@@ -188,7 +188,7 @@ def _from_pillow(image: Image.Image) -> Pixels:
 
 
 def _decode_tiff(path: Path, most: int) -> list[Pixels]:
-    """The first pages of a TIFF of more than 8 bits a sample, of which Pillow loses some.
+    """Read the first pages of a TIFF that Pillow cannot read, or not without losing bits.
 
     Raises:
         _Unfit: the page is not a grey or RGB image, or its values have no known range.
@@ -202,7 +202,7 @@ def _decode_page(page: TiffPage, size: int) -> Pixels:
     colours = PHOTOMETRIC(page.photometric).name
     if colours not in ("MINISBLACK", "MINISWHITE", "RGB"):
         raise _Unfit(f"deep TIFF of colour space {colours}; save it as RGB")
-    # before anything is decoded: a few bytes can ask for any amount of memory
+    # checked before anything is decoded: a few bytes can ask for any amount of memory
     largest = max(page.imagewidth * page.imagelength, page.tilewidth * page.tilelength)
     if largest > (Image.MAX_IMAGE_PIXELS or largest):
         raise Image.DecompressionBombError
@@ -247,10 +247,10 @@ def _in_unit_range(samples: NDArray[np.generic], bits: int) -> Pixels:
 
 
 def _with_alpha(pixels: Pixels, extra: list[int]) -> Pixels:
-    """Colours and, of the extra samples (0 unspecified, 1 premultiplied, 2 straight), alpha."""
+    """Colours and straight alpha; extra samples are 0 unspecified, 1 premultiplied, 2 straight."""
     count = pixels.shape[2] - len(extra)
     if count not in (1, 3):
-        raise _Unfit(f"{count} colour samples a pixel where 1 or 3 are needed; save it as RGB")
+        raise _Unfit(f"{count} colour samples per pixel where 1 or 3 are needed; save it as RGB")
     colour = pixels[..., :count]
     for index, kind in enumerate(extra):
         if kind not in (1, 2):
@@ -263,7 +263,7 @@ def _with_alpha(pixels: Pixels, extra: list[int]) -> Pixels:
 
 
 def _upright(pixels: Pixels, orientation: int) -> Pixels:
-    """The image turned as TIFF's and EXIF's orientation 1 to 8 says; other values are ignored."""
+    """Apply TIFF's and EXIF's orientation 1 to 8; other values are ignored."""
     if orientation in (5, 6, 7, 8):
         pixels = pixels.transpose(1, 0, 2)
     if orientation in (3, 4, 7, 8):
@@ -274,7 +274,7 @@ def _upright(pixels: Pixels, orientation: int) -> Pixels:
 
 
 def with_channels(pixels: Pixels, channels: Channels) -> Pixels:
-    """(H, W, C) as ``read_pixels`` gives them, with the outputs asked for: see ``ImageTask``."""
+    """Convert pixels (H, W, C) of ``read_pixels`` to the requested channels: see ``ImageTask``."""
     colour, alpha = pixels, np.ones_like(pixels[..., :1])
     if pixels.shape[2] in (2, 4):
         colour, alpha = pixels[..., :-1], pixels[..., -1:]
@@ -292,7 +292,7 @@ def with_channels(pixels: Pixels, channels: Channels) -> Pixels:
 
 
 def resampled(pixels: Pixels, width: int, height: int) -> Pixels:
-    """Pixels (H, W, C) of another size by a Lanczos filter, whose lobes leave [0, 1]."""
+    """Resample pixels (H, W, C) by a Lanczos filter, which can overshoot [0, 1]."""
     bands = [
         np.asarray(Image.fromarray(band).resize((width, height), Image.Resampling.LANCZOS))
         for band in np.ascontiguousarray(np.moveaxis(pixels, 2, 0))
@@ -301,7 +301,7 @@ def resampled(pixels: Pixels, width: int, height: int) -> Pixels:
 
 
 def shrunk(pixels: Pixels, side: int, path: Path) -> Pixels:
-    """(H, W, C) of which the longer side has ``side`` pixels, by a Lanczos filter.
+    """Shrink pixels (H, W, C) to ``side`` along the longer side, by a Lanczos filter.
 
     Raises:
         DataError: the image is smaller; names the path.

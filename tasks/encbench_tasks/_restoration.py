@@ -1,4 +1,4 @@
-"""What methods without a network make of shrunk, noisy and damaged images and held-out pixels."""
+"""Methods without a network for shrunk, noisy and damaged images and for held-out pixels."""
 
 from __future__ import annotations
 
@@ -15,17 +15,16 @@ from encbench_tasks._pixels import Pixels
 from encbench_tasks._split import Mask
 
 CALIBRATED = 128
-"""Pixels of each side of the part on which a denoiser's parameter is chosen, at most."""
+"""Maximum side of the part on which a denoiser's parameter is chosen [px]."""
 MOST_MISSING = 1 << 16
-"""Pixels whose biharmonic equation is solved at once."""
+"""Maximum number of missing pixels for biharmonic inpainting."""
 
 
 def enlarged(small: Pixels, stride: int) -> dict[str, Pixels]:
-    """Bilinear and bicubic interpolation of an image (h, w, C), in which a pixel stands for
-    stride × stride.
+    """Enlarge an image (h, w, C) ``stride`` times by bilinear and by bicubic interpolation.
 
-    The bicubic one is Keys' cubic convolution with a = −¾ and the border's value beyond it, as
-    torch and OpenCV have it.
+    The bicubic one is Keys' cubic convolution with a = −¾, with the border's value beyond it, as in
+    torch and OpenCV.
     """
     batch = torch.from_numpy(small.astype(np.float64)).permute(2, 0, 1)[None]
     found = {}
@@ -36,12 +35,12 @@ def enlarged(small: Pixels, stride: int) -> dict[str, Pixels]:
 
 
 def denoised(noisy: Pixels) -> dict[str, Pixels]:
-    """A Gaussian filter, and total variation (Chambolle 2004), of an image (H, W, C).
+    """Denoise an image (H, W, C) by a Gaussian filter, and by total variation (Chambolle 2004).
 
-    Neither is told how strong the noise is: each one's parameter is the one that best predicts
-    pixels from their neighbours (Batson and Royer, "Noise2Self", 2019), in the image's middle.
+    Neither is given the strength of the noise: its parameter is the one that best predicts pixels
+    from their neighbours (Batson and Royer, "Noise2Self", 2019) in the middle of the image.
     """
-    # a second, which cells without noise do without
+    # a second, not needed for cells without noise
     from skimage.filters import gaussian
     from skimage.restoration import calibrate_denoiser, denoise_tv_chambolle
 
@@ -66,7 +65,7 @@ def denoised(noisy: Pixels) -> dict[str, Pixels]:
 
 def inpainted(given: Pixels, trained: Mask) -> dict[str, Pixels]:
     """Biharmonic inpainting (Damelin and Hoang 2018) of the pixels (H, W, C) not trained on; none
-    where these are very many."""
+    if there are more than ``MOST_MISSING``."""
     if (~trained).sum() > MOST_MISSING:
         return {}
     from skimage.restoration import inpaint_biharmonic  # a second
@@ -83,18 +82,18 @@ def _unit(values: np.ndarray) -> Pixels:
 
 
 def interpolated(given: Pixels, trained: Mask) -> dict[str, Pixels]:
-    """Images that interpolation makes of the pixels trained on, by its name; these keep theirs.
+    """Interpolate between the pixels trained on, which keep their values; by name of the method.
 
-    "mean of the neighbours" is over the given pixels of the smallest square window around a pixel
-    that holds any: of a checkerboard over the adjacent four. On a grid there is "bilinear
-    interpolation" instead, the border's value beyond it. "cubic interpolation" is Clough and
-    Tocher's on Delaunay triangles of the given pixels, the other method outside their hull.
+    "mean of the neighbours" is over the given pixels in the smallest square window around a pixel
+    that holds any: on a checkerboard, the adjacent four. On a grid it is replaced by "bilinear
+    interpolation", with the border's value beyond it. "cubic interpolation" is Clough and Tocher's
+    on Delaunay triangles of the given pixels, and the other method outside their hull.
 
     Args:
         given: (H, W, C), of which only the pixels trained on are used.
         trained: (H, W).
     """
-    # half a second, which cells that hold no pixels out do without
+    # half a second, not needed for cells without held-out pixels
     from scipy.interpolate import CloughTocher2DInterpolator
     from scipy.spatial import QhullError
 

@@ -1,4 +1,4 @@
-"""Splits into what is trained on and what is held out: their parameters, and those of grids."""
+"""Splits into points trained on and held out: their parameters, and the splits of grids."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ Noise = Annotated[
     float, Field(ge=0, le=1e6, description="σ of Gaussian noise on the values trained on")
 ]
 Uses = Mapping[str, tuple[tuple[str, ...], Any]]
-"""Parameter to the splits that use it, and its value where none is given."""
+"""By parameter: the splits that use it, and its default."""
 GRID_USES: Uses = {
     "fraction": (("random",), 0.5),
     "stride": (("grid",), 2),
     "split_seed": (("random", "noise"), 0),
 }
-"""Of tasks whose points form a regular grid."""
+"""Split parameters of tasks whose points form a regular grid."""
 IMAGE_USES: Uses = {
     "fraction": (("random",), 0.5),
     "stride": (("grid", "blocks"), 2),
     "mask": (("mask",), "scratches"),
     "split_seed": (("random", "mask", "noise"), 0),
 }
-"""Of images."""
+"""Split parameters of images."""
 VIDEO_USES: Uses = {**GRID_USES, "stride": (("frames",), 2)}
 
 
@@ -50,16 +50,16 @@ def settled(
     uses: Uses,
     splits: Sequence[str] = get_args(Split),
 ) -> dict[str, Any]:
-    """Parameters of a task with those of its split filled in, and those without an effect left out.
+    """Fill in the parameters of a task's split, and leave out parameters without an effect.
 
-    What trains on all points without noise then has the parameters that it had before there were
-    splits, so that its records keep their keys.
+    A task that trains on all points without noise then has the same parameters as before splits
+    existed, so that its records keep their keys.
 
     Args:
         task: its name, for messages.
-        parameters: "split" and "noise" among them; None is a value that was not given.
+        parameters: "split" and "noise" among them; None if not given.
         uses: the parameters of splits. "noise" in a parameter's splits stands for noise > 0.
-        splits: those that the task has.
+        splits: the splits of the task.
 
     Raises:
         ParameterError: a parameter is out of its range, or is given and has no effect.
@@ -97,9 +97,9 @@ def trained_points(
 ) -> Mask:
     """(n_1, …, n_d): whether a point of a regular grid, such as a pixel, is trained on.
 
-    "checker": where the sum of its indices is even. "random": round(fraction · points) of them,
-    drawn without replacement. "grid": every ``stride``-th along each axis, whose distances from
-    opposite borders differ by at most one; "frames": so along the first axis alone.
+    "checker": points whose indices have an even sum. "random": round(fraction · points) of them,
+    drawn without replacement. "grid": every ``stride``-th along each axis, with distances from
+    opposite borders that differ by at most one; "frames": the same along the first axis only.
 
     Raises:
         DataError: no point is trained on, or none is held out.

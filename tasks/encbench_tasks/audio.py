@@ -39,31 +39,31 @@ from encbench_tasks._split import (
 )
 
 FORMULAS = 1
-"""Part of the data hash: to be raised where a built-in sound is changed."""
+"""Part of the data hash; increase it when a built-in sound changes."""
 TIME = "time [s]"
 CLOSE_UP, COLUMNS = 400, 512
-"""Samples of the drawn excerpt; frames of a drawn spectrogram, about."""
+"""Samples of the drawn excerpt; approximate number of frames of a drawn spectrogram."""
 Samples = NDArray[np.float64]
 HIGHEST = {"chirp": 3000, "chord": 2352, "clicks": 3300, "melody": 2617}
 """Built-in sounds, and their highest frequency [Hz]."""
 RATE, DURATION = 8000, 1.0
-"""Of built-in sounds, unless given."""
+"""Default sample rate [Hz] and duration [s] of built-in sounds."""
 NOTES = {"c": 261.63, "e": 329.63, "g": 392.0, "c'": 523.25}
 """Frequencies [Hz], equal temperament."""
 MOST_SAMPLES = 1 << 22
 LOUDEST = 1e300
-"""Amplitude of a sample, of which the sum of some is finite, too."""
+"""Maximum amplitude of a sample, so that sums of samples are finite, too."""
 
 
 class AudioTask(GridTask):
     """Regress a mono sound: time in [0, 1] to amplitude in [−1, 1].
 
     Sample i of N is at x = (i + ½)/N. The amplitude is divided by its largest absolute value
-    within the excerpt, as in SIREN's audio experiment; its mean is left as it is. A WAV file of
-    several channels becomes their mean, as there, unless ``channel`` names one. Every sample is
-    trained on unless ``split`` holds some out; entries are then ranked by SNR at those.
+    within the excerpt, as in SIREN's audio experiment; its mean is left as it is. The channels of a
+    WAV file are averaged, as there, unless ``channel`` names one. Every sample is trained on unless
+    ``split`` holds some out; entries are then ranked by SNR at those.
 
-    Built-in sounds, whose frequencies are those of the sound and not of x:
+    Built-in sounds, with frequencies in Hz, not in cycles per unit of x:
 
     - chirp: the frequency grows linearly from 100 to 3000 Hz.
     - chord: C, E and G (262, 330, 392 Hz), six harmonics each, which fade.
@@ -73,15 +73,15 @@ class AudioTask(GridTask):
     Args:
         sound: a built-in sound's name, or the path of a WAV file: integers of 8, 16, 24 or 32
             bits, or floats. A built-in's name takes precedence over a file's: write ``./chirp``.
-        rate: samples per second [Hz]; a file is resampled by a polyphase filter. Unless given
-            8000, or a file's own.
+        rate: samples per second [Hz]; a file is resampled by a polyphase filter. Default 8000, or a
+            file's own.
         duration: length in seconds; default 1, or all of a file.
         start: start of the excerpt of a file, in seconds.
         channel: channel of a file, counted from 0.
         split: which samples are trained on. "all"; "checker": every second one; "random": a
             fraction of them; "grid": every ``stride``-th.
         fraction: part of the samples that is trained on, with split "random"; default 0.5.
-        stride: with split "grid"; default 2.
+        stride: step, with split "grid"; default 2.
         split_seed: draws the samples of split "random", and the noise; default 0.
         noise: standard deviation of Gaussian noise on the values trained on, not clipped.
 
@@ -132,12 +132,12 @@ class AudioTask(GridTask):
 
     @classmethod
     def targets(cls, **parameters: Any) -> list[dict[str, Any]]:
-        """These parameters, those of a built-in sound filled in."""
+        """Return these parameters, with those of a built-in sound filled in."""
         return [complete_sound(parameters)]
 
     @classmethod
     def data_hash(cls, **parameters: Any) -> str:
-        """SHA-256 of the WAV file's bytes, or of what decides a built-in sound."""
+        """SHA-256 of the WAV file's bytes, or of a built-in sound's parameters and version."""
         parts = complete_sound(parameters)
         if parts["sound"] not in HIGHEST:
             return hashlib.sha256(sound_bytes(expanded(parts["sound"]))).hexdigest()
@@ -145,17 +145,17 @@ class AudioTask(GridTask):
         return hashlib.sha256(json.dumps(["audio", FORMULAS, made]).encode()).hexdigest()
 
     def progress_metric(self, predict: Predict) -> float:
-        """SNR [dB] at fixed samples, of those held out if any are; nan if not finite."""
+        """SNR [dB] at fixed samples, held-out ones if there are any; nan if not finite."""
         return snr(_clamped(predict(self._progress_x)), self.truth[self._progress])
 
     def evaluate(self, predict: Predict) -> Outcome:
-        """The prediction, clamped to [−1, 1], beside the sound: waveform, a close-up of its middle
-        where it is long, and spectrograms.
+        """Compare the prediction, clamped to [−1, 1], with the sound: waveform, a close-up of its
+        middle if it is long, and spectrograms.
 
         The pictures are power in dB over time, to the right, and frequency, upwards to half of the
-        sample rate, in the colour map magma: black is −80 dB or less, its brightest colour 0 dB,
+        sample rate, in the colour map magma: black is −80 dB or less, the brightest colour 0 dB,
         the peak of a sine of amplitude 1. "error" is the spectrogram of the difference. With a
-        split SNR is over the samples trained on, SNR held out over the others, log-spectral
+        split, SNR is over the samples trained on, SNR held out over the others, log-spectral
         distance over all.
         """
         prediction = _clamped(predict(self.centres))
@@ -183,7 +183,7 @@ class AudioTask(GridTask):
 
     @cached_property
     def without_network(self) -> dict[str, Pixels]:
-        """What linear interpolation makes of the samples trained on, or the noisy ones."""
+        """Linear interpolation of the samples trained on; without a split, the noisy samples."""
         if self.trained.all():
             noisy = {self.noisy: np.clip(self.given, -1, 1)}
             return noisy if self.given is not self.truth else {}
@@ -193,20 +193,20 @@ class AudioTask(GridTask):
 
 
 def _clamped(prediction: Any) -> Pixels:
-    """Within [−1, 1]; nan where it is not finite."""
+    """Clamp to [−1, 1]; nan where the prediction is not finite."""
     raw = prediction.detach().cpu().numpy()
     return np.where(np.isfinite(raw), np.clip(raw, -1, 1), np.nan).astype(np.float32)
 
 
 def _picture(samples: Pixels) -> NDArray[np.uint8]:
-    """Spectrogram of samples (N, 1); their number decides the window, a power of two."""
+    """Draw a spectrogram of samples (N, 1); the length of its window depends on their number."""
     window = min(len(samples), 1024, 2 ** int(np.ceil(np.log2(4 * len(samples) ** 0.5))))
     found = log_spectrogram(samples[:, 0], window, max(1, len(samples) // COLUMNS))[::-1]
     return error_picture(1 - found / FLOOR, 1.0)
 
 
 def complete_sound(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters of the task with those of a built-in sound filled in, and those of its split
+    """Return the task's parameters with those of a built-in sound filled in, and those of the split
     settled.
 
     Raises:
@@ -259,12 +259,12 @@ def waveform(parts: Mapping[str, Any]) -> tuple[int, Samples]:
         mono = _cut(path, _one_channel(path, channels, parts.get("channel")), found, parts)
         _counted(sound, len(mono) * rate // found)
         common = gcd(rate, found)
-        # else the ends, which silence is taken to follow, would ring
+        # by default silence is assumed beyond the ends, which would ring
         samples = resample_poly(mono, rate // common, found // common, padtype="line")
     peak = np.abs(samples).max()
     if not peak:
         raise DataError(
-            f"{sound}: silent where it is taken: all samples are 0; give another file, start, "
+            f"{sound}: silent: all samples of the excerpt are 0; give another file, start, "
             "duration or channel"
         )
     return rate, samples / peak
@@ -299,23 +299,23 @@ def sound_bytes(path: Path) -> bytes:
 
 
 def read_wav(path: Path) -> tuple[int, Samples]:
-    """Sample rate [Hz] and samples (N, C) as they are in the file, but that 8-bit ones, which are
-    unsigned, have their middle at 0.
+    """Read sample rate [Hz] and samples (N, C) as they are in the file, except that 8-bit samples,
+    which are unsigned, are shifted by −128.
 
-    Integers of 8 to 64 bits, 24 among them, and floats.
+    Samples can be integers of 8 to 64 bits, including 24, or floats.
 
     Raises:
-        DataError: the file is missing, or is no whole WAV file of such samples.
+        DataError: the file is missing, damaged, or not a WAV file of such samples.
     """
     content = sound_bytes(path)
     if not content:
         raise DataError(f"{path}: an empty file, of 0 bytes; give a WAV file that holds a sound")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", wavfile.WavFileWarning)  # of chunks that are no sound
+            warnings.simplefilter("ignore", wavfile.WavFileWarning)  # about chunks without sound
             warnings.filterwarnings("error", "Reached EOF prematurely")
             rate, samples = wavfile.read(BytesIO(content))
-    # the reader answers damaged files with anything from ValueError to ZeroDivisionError
+    # for damaged files, the reader raises anything from ValueError to ZeroDivisionError
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         if isinstance(error, UnboundLocalError):

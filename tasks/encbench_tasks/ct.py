@@ -23,26 +23,26 @@ from encbench_tasks._split import Uses, settled
 DEFAULT_IMAGE = "shepp_logan_phantom"
 USES: Uses = {"noise_seed": (("noise",), 0)}
 MOST_LENGTHS = 1 << 27
-"""Line lengths in memory, of which each pixel has at most two an angle."""
+"""Maximum number of line lengths in memory; each pixel has at most two per angle."""
 Array = NDArray[np.float64]
 
 
 class CtTask(GridTask):
     """Learn an image from parallel projections of it: y = A f, with f the network at the pixels.
 
-    The image is a square of side² pixels, grey in [0, 1]; of others the middle is taken. It is zero
-    outside the disc that every projection sees whole, and the network's values there are not used.
-    A training point is a line: x has its angle over π, and its offset from left to right in [0, 1];
-    y is the sum along it, lengths in sides of the image. A has the exact lengths of the lines
-    within the pixels, so that projections and network are measured alike. The loss is the mean
-    squared difference between y and A f; each step predicts all pixels, so that large batches cost
-    no more than small ones. The kernel is that of the network at the pixels of the disc.
+    The image is a square of side² pixels, grey in [0, 1]; other images are cropped to their middle.
+    It is zero outside the disc that every projection covers, and the network's values there are not
+    used. A training point is a line: x is its angle over π, and its offset from left to right in
+    [0, 1]; y is the integral along it, with lengths in sides of the image. A has the exact lengths
+    of the lines within the pixels, and is used for the projections and the network alike. The loss
+    is the mean squared difference between y and A f; each step predicts all pixels, so that large
+    batches cost no more than small ones. The kernel is that of the network at pixels of the disc.
 
     Args:
         image: a built-in image's name, the path of an image file, or (through ``targets``) a folder
             of images, each a target.
         side: pixels along each side, to which a larger image is shrunk.
-        angles: n, of projections at 0, 180°/n, …, each of ``side`` lines a pixel apart.
+        angles: number n of projections, at 0, 180°/n, …, each of ``side`` lines a pixel apart.
         noise: standard deviation of Gaussian noise on the projections, relative to their largest
             value.
         noise_seed: draws the noise; default 0. It is not the cell's seed.
@@ -116,7 +116,7 @@ class CtTask(GridTask):
 
     @classmethod
     def targets(cls, *, image: str = DEFAULT_IMAGE, **parameters: Any) -> list[dict[str, Any]]:
-        """One set of parameters an image; a folder gives its files in natural order."""
+        """One set of parameters per image; a folder gives its files in natural order."""
         return image_targets(image, settled("ct", parameters, USES))
 
     @classmethod
@@ -125,7 +125,7 @@ class CtTask(GridTask):
         return file_hash(locate_image(image))
 
     def loss(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-        """The mean squared difference of the network's sums along the lines x (n, 2) from y."""
+        """Mean squared difference between y and the network's integrals along lines x (n, 2)."""
         if self._operator[0].device != x.device or self._operator[0].dtype != x.dtype:
             matrix, pixels = (part.to(x.device, x.dtype) for part in self._operator)
             self._operator = matrix, pixels
@@ -137,7 +137,7 @@ class CtTask(GridTask):
         return difference.square().mean()
 
     def ntk_points(self, count: int, generator: torch.Generator) -> Tensor:
-        """Pixels of the disc: lines are no points of the network's domain."""
+        """Pixels of the disc, since lines are not points of the network's domain."""
         order = torch.randperm(len(self._pixels), generator=generator)
         return self._pixels[order[:count].sort().values]
 
@@ -162,10 +162,10 @@ class CtTask(GridTask):
         return {"filtered back projection": made[..., None].astype(np.float32)}
 
     def evaluate(self, predict: Predict) -> Outcome:
-        """The reconstruction, clamped to [0, 1] and zero outside the disc, beside the image.
+        """Compare the reconstruction, clamped to [0, 1] and zero outside the disc, with the image.
 
         PSNR is over the pixels of the disc, MS-SSIM and SSIM over the square. The picture
-        "sinogram" has the projections trained on, an angle a column, its largest value white;
+        "sinogram" has the projections trained on, a column per angle, the largest value white;
         "filtered_back_projection" is scikit-image's, with the ramp filter, of the same projections.
         """
         side = len(self.truth)
@@ -191,14 +191,14 @@ def angles_of(count: int) -> Array:  # (count,) radians
 
 
 def field_of_view(side: int, places: Array) -> NDArray[np.bool_]:
-    """Whether places (N, 2), in [0, 1] (x, y), are in the disc that every projection sees whole.
+    """Whether places (N, 2), in [0, 1] (x, y), are in the disc that every projection covers.
 
-    As scikit-image's ``radon(circle=True)`` has it, around the centre of the pixel side // 2, with
-    side // 2 pixels as its radius.
+    As in scikit-image's ``radon(circle=True)``, it is around the centre of the pixel side // 2, and
+    its radius is side // 2 pixels.
     """
     middle = side // 2
     distance: Array = np.square(places * side - (middle + 0.5)).sum(axis=1)
-    # of a pixel's centre exactly on the circle, whatever its coordinates were rounded to
+    # the tolerance includes centres of pixels exactly on the circle, despite rounding
     return distance <= middle**2 + 1e-6
 
 
@@ -207,7 +207,7 @@ def projection_matrix(inside: NDArray[np.bool_], angles: Array) -> Tensor:
     of the image.
 
     Row a · side + k is the line at angle θ_a through the offset k − side // 2 [pixels] from the
-    centre of the pixel side // 2: in columns c and rows r from there the points with
+    centre of the pixel side // 2: with columns c and rows r counted from there, the points with
     c cos θ − r sin θ = k − side // 2, as in scikit-image's ``radon``. A times the values of the
     pixels is exact for an image that is constant within each pixel (Siddon, "Fast calculation of
     the exact radiological path for a three-dimensional CT array", 1985): a line at distance s from
@@ -224,7 +224,7 @@ def projection_matrix(inside: NDArray[np.bool_], angles: Array) -> Tensor:
     for number, angle in enumerate(angles):
         across, down = abs(np.cos(angle)), abs(np.sin(angle))
         at = column * np.cos(angle) - row * np.sin(angle)
-        for offset in (np.floor(at), np.floor(at) + 1):  # no other line comes as near as √½
+        for offset in (np.floor(at), np.floor(at) + 1):  # other lines are farther away than √½
             over = (across + down) / 2 - np.abs(offset - at)
             length = np.clip(over / max(across * down, 1e-30), 0, 1 / max(across, down))
             ray = (offset + side // 2).astype(int)

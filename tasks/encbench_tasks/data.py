@@ -1,4 +1,4 @@
-"""``encbench data``: what can be fetched, and meshes that networks learned."""
+"""``encbench data``: fetch meshes and LPIPS, and export meshes that networks learned."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def data(
       encbench run -t occupancy:mesh=stanford-dragon
       encbench data export-mesh results/mine 3fa1 -o dragon.ply
     """
-    # imported here: torch and what reads meshes take seconds to import, for every verb's --help
+    # imported here: torch and mesh readers take seconds to import, for every verb's --help
     from encbench.metrics.lpips import fetch_weights
     from encbench_tasks._occupancy.sources import MESHES, fetch, fetched_path
 
@@ -60,7 +60,7 @@ def data(
         typer.echo(f"{'lpips':20} AlexNet's weights, which the metric LPIPS needs (244 MB)")
     elif action == "fetch":
         if not words:
-            raise UsageError("fetch what? `encbench data list` names what there is")
+            raise UsageError("fetch needs names; `encbench data list` lists them")
         for name in words:
             typer.echo(fetch_weights() if name == "lpips" else fetch(name))
     else:

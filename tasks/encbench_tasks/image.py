@@ -26,7 +26,7 @@ DEFAULT_IMAGE = "chelsea"
 BuiltIn = Literal["scratches", "block"]
 SCRATCHES = 12
 SCRATCH_WIDTH = 0.02
-"""Of the longer side; at least a pixel."""
+"""Width of a scratch, relative to the longer side; at least a pixel."""
 
 
 class ImageTask(GridTask):
@@ -51,16 +51,16 @@ class ImageTask(GridTask):
         split: which pixels are trained on. "all"; "checker": every second one, as the black
             squares of a chessboard; "random": a fraction of them; "grid": those of every
             ``stride``-th row and column; "mask": those that a mask leaves (inpainting).
-            "blocks": no pixel, but the means of blocks of stride × stride pixels, as a camera
-            of fewer pixels has them (super-resolution). The network's mean over the pixels of a
-            block is compared with the block's, a loss of the task's own, and PSNR is over the
-            whole image. Rows and columns that fill no block are cut off at the bottom and right.
+            "blocks": no pixels, but the means of blocks of stride × stride pixels, like those of
+            a camera with fewer pixels (super-resolution). The task's own loss compares the
+            network's mean over the pixels of a block with the block's; PSNR is over the whole
+            image. Rows and columns that fill no block are cut off at the bottom and right.
         fraction: part of the pixels that is trained on, with split "random"; default 0.5.
-        stride: with splits "grid" and "blocks"; default 2.
+        stride: step in rows and columns, with splits "grid" and "blocks"; default 2.
         mask: with split "mask": "scratches" (unless given), "block", or the path of an image of
             the same size, white where pixels are missing.
-        split_seed: draws the pixels of split "random", the scratches, and the noise; 0 unless
-            given. It is not the cell's seed: every cell of a task is trained on the same.
+        split_seed: draws the pixels of split "random", the scratches, and the noise; default 0.
+            It is not the cell's seed: all cells of a task are trained on the same data.
         noise: standard deviation of Gaussian noise added to the values that are trained on, not
             clipped. Metrics compare with the image itself.
         lpips: measure LPIPS, too: needs ``encbench[lpips]`` and ``encbench data fetch lpips``.
@@ -134,7 +134,7 @@ class ImageTask(GridTask):
         self.lpips = lpips
         self.masked = split == "mask"
         self.stride = 0
-        """Sides of the blocks that are trained on; 0: pixels are."""
+        """Side of the blocks that are trained on [px]; 0 if pixels are."""
         if split == "blocks":
             self.keep(pixels, {})
             self._train_on_blocks(parts["stride"], noise, parts.get("split_seed", 0))
@@ -155,12 +155,12 @@ class ImageTask(GridTask):
         self.stride = stride
         self._x, self._y = cell_centres(shape), torch.from_numpy(self.given[::stride, ::stride])
         self._y = self._y.reshape(-1, self.out_dim)
-        # of a block's pixels from its centre
+        # offsets of a block's pixels from its centre
         self._within = (cell_centres((stride, stride)) - 0.5) / torch.tensor(shape[::-1])
         self.loss = self.loss_of_blocks
 
     def loss_of_blocks(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-        """The mean squared difference of the network's means over blocks around x (n, 2) from y."""
+        """Mean squared difference between y and the network's means over blocks at x (n, 2)."""
         pixels = x[:, None] + self._within.to(x.device, x.dtype)
         values: Tensor = model(pixels.reshape(-1, 2))
         means = values.reshape(len(x), -1, self.out_dim).mean(dim=1)
@@ -182,10 +182,10 @@ class ImageTask(GridTask):
 
     @classmethod
     def targets(cls, *, image: str = DEFAULT_IMAGE, **parameters: Any) -> list[dict[str, Any]]:
-        """One set of parameters an image; a folder gives its files in natural order.
+        """One set of parameters per image; a folder gives its files in natural order.
 
         Raises:
-            DataError: also where there is no such mask, or LPIPS is asked for and cannot be
+            DataError: there is no such image or mask, or LPIPS is requested and cannot be
                 measured here.
         """
         found = _settled(parameters)
@@ -197,7 +197,7 @@ class ImageTask(GridTask):
 
     @classmethod
     def data_hash(cls, *, image: str = DEFAULT_IMAGE, **parameters: Any) -> str:
-        """SHA-256 of the image file's bytes, with a mask of these and the mask's."""
+        """SHA-256 of the image file's bytes; with a mask, of that and the mask's hash."""
         content = file_hash(locate_image(image))
         mask = parameters.get("mask")
         if mask is None:
@@ -205,13 +205,13 @@ class ImageTask(GridTask):
         return hashlib.sha256(f"{content} {mask_hash(mask)}".encode()).hexdigest()
 
     def evaluate(self, predict: Predict) -> Outcome:
-        """The predicted image, clamped to [0, 1], beside the true one.
+        """Compare the predicted image, clamped to [0, 1], with the true one.
 
         With a split, PSNR is over the pixels trained on, PSNR held out over the others, MS-SSIM
-        over the whole image. The picture "training" then has what the network was given, held-out
-        pixels grey, each block of one colour. "error" maps the mean absolute error over the
-        channels through the colour map magma: black is 0, its brightest colour 0.1 and more, in
-        every picture alike.
+        over the whole image. The picture "training" then shows the data trained on, held-out
+        pixels in grey, each block in one colour. "error" shows the mean absolute error over
+        channels in the colour map magma: black is 0, the brightest colour 0.1 or more, in every
+        picture.
         """
         prediction = clamped(predict(self.centres)).reshape(self.truth.shape)
         return self.outcome(prediction, self.pictures(prediction))
@@ -222,7 +222,7 @@ def _settled(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def mask_hash(mask: str) -> str:
-    """The mask's name where it is built in, else the SHA-256 of its file.
+    """Return the mask's name if it is built in, else the SHA-256 of its file.
 
     Raises:
         DataError: there is no such mask, or it cannot be read.
@@ -248,7 +248,7 @@ def missing_pixels(mask: str, shape: tuple[int, int], seed: int) -> Mask:
     """(H, W): whether a pixel is missing.
 
     "scratches": straight lines from border to border, at random angles and places. "block": the
-    middle half of each side. Of a file the pixels that are half white or more.
+    middle half of each side. In a file, pixels with a grey value of at least 0.5 are missing.
 
     Raises:
         DataError: the file cannot be read, is of another size, or leaves no pixel or all.

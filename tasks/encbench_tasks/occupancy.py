@@ -35,9 +35,9 @@ DEFAULT_MESH = "knot"
 POINTS, NEAR_SURFACE, SIGMA = 65536, 0.5, 0.02
 PROGRESS_POINTS = 1 << 11
 GRID_POINTS = 1 << 14
-"""Points of the regular grid, some per cent more or fewer."""
+"""Approximate maximum number of points of the regular grid."""
 PROGRESS_SEED = 1
-"""Of the points, the same for every network; training seeds have 63 bits."""
+"""Draws points that are the same for every network; training seeds have 63 bits."""
 USES: Uses = {"cells": (("checker", "grid"), 32), "split_seed": (("random",), 0)}
 
 
@@ -46,11 +46,11 @@ class OccupancyTask(Task):
 
     The longest side of the solid's bounding box is scaled to 1 and the box is centred in the
     unit cube. An epoch is ``points`` new points, uniform in the box or also near the surface,
-    with their labels; there is nothing to overfit to unless ``split`` says otherwise. The loss is
-    the binary cross entropy of logits.
+    with their labels; without a split there is nothing to overfit to. The loss is the binary cross
+    entropy of logits.
 
-    With a split IoU is over what is trained on and IoU held out over what is not, at up to 2¹⁸
-    uniform points of the box; the other metrics are over the whole solid, as without a split.
+    With a split, IoU is over points trained on and IoU held out over points that are not, up to
+    2¹⁸ uniform points of the box; the other metrics are over the whole solid, as without a split.
 
     Args:
         mesh: a built-in shape (gyroid, knot, flange), the path of a mesh file (PLY, OBJ, STL,
@@ -67,15 +67,15 @@ class OccupancyTask(Task):
             and pictures.
         side: pixels of the rendered views.
         split: which points are trained on. "all": new ones each epoch. "random": the same
-            ``points`` points in every epoch and every cell; IoU is over the uniform ones of them,
+            ``points`` points in every epoch and every cell; IoU is over those that are uniform,
             IoU held out over others. "checker": new ones each epoch, but only in every second cell
-            of a lattice; IoU and IoU held out are over 2¹⁶ points in cells of either kind.
-            "grid": the nodes of a lattice, over which IoU is; IoU held out is over other points.
-        cells: of the lattice along the longest side, with split "checker" or "grid"; 32 unless
-            given.
+            of a lattice; IoU and IoU held out are each over 2¹⁶ points, in these cells and in the
+            others. "grid": the nodes of a lattice; IoU is over these, IoU held out over others.
+        cells: number of cells of the lattice along the longest side, with split "checker" or
+            "grid"; default 32.
         split_seed: draws the points of split "random"; default 0.
 
-    Labels have no noise: there is no ``noise`` as of images.
+    Labels have no noise, so there is no ``noise`` as for images.
 
     Raises:
         DataError: there is no such mesh, it cannot be read, or it bounds no solid.
@@ -89,9 +89,9 @@ class OccupancyTask(Task):
     in_dim = 3
     out_dim = 1
     network: ClassVar[NetworkDefaults] = NetworkDefaults(width=256, depth=8)
-    # In eight layers and with grids whose kernel grows twentyfold while they learn, 1.5 times the
-    # critical learning rate diverges for some seeds.
-    # bare coordinates do not learn in as many steps of plain gradient descent
+    # With eight layers, and grids whose kernel grows twentyfold while they learn, 1.5 times the
+    # critical learning rate diverges for some seeds. With as many steps of plain gradient descent,
+    # networks without an encoding do not learn.
     training: ClassVar[Mapping[str, Any]] = {"optimizer": "adam", "batch_size": 1024, "epochs": 8}
     loss = "bce"
     curve = "iou"
@@ -142,9 +142,9 @@ class OccupancyTask(Task):
         self._split = SolidSplit(self._truth, self._labels, split, sampling, along, seed)
         self._prefetch = Prefetch(self._make)
         self._resolution, self._side = resolution, side
-        from scipy.stats import qmc  # half a second, which planning does without
+        from scipy.stats import qmc  # half a second, not needed for planning
 
-        # evenly spread: as good as several times as many random points
+        # evenly spread points are as good as several times as many random ones
         drawn = 2 * PROGRESS_POINTS if split == "checker" else PROGRESS_POINTS
         x = in_bounding_box(self.solid, qmc.Sobol(3, seed=PROGRESS_SEED).random(drawn))
         x = x[self._split.is_held_out(x)][:PROGRESS_POINTS] if split == "checker" else x
@@ -155,7 +155,7 @@ class OccupancyTask(Task):
 
     @classmethod
     def targets(cls, **parameters: Any) -> list[dict[str, Any]]:
-        """These parameters, those of the split checked."""
+        """Return these parameters, with those of the split checked."""
         return [_settled(parameters)]
 
     @classmethod
@@ -168,18 +168,18 @@ class OccupancyTask(Task):
         return self._split.points_per_epoch
 
     def epoch(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """New points (points, 3) and labels (points, 1), 1 inside; the same each time where the
-        split fixes them.
+        """New points (points, 3) and labels (points, 1), 1 inside; the same each time if the split
+        fixes them.
 
-        New ones depend on the generator alone; a thread makes the next ones meanwhile.
+        New ones depend only on the generator; a thread computes the next ones in advance.
         """
         if self._split.fixed is not None:
             return _as_tensors(*self._split.fixed)
         return self._prefetch.next(generator)
 
     def ntk_points(self, count: int, generator: torch.Generator) -> Tensor:
-        """``count`` points (count, 3) distributed as those of an epoch, in random order; of an
-        epoch whose points are fixed, at most all of them."""
+        """``count`` points (count, 3) distributed as those of an epoch, in random order; if its
+        points are fixed, at most all of them."""
         if self._split.fixed is not None:
             return super().ntk_points(count, generator)
         seed = int(torch.randint(2**63 - 1, (), generator=generator))
@@ -192,7 +192,7 @@ class OccupancyTask(Task):
 
     def regular_grid(self) -> RegularGrid:
         """Occupancy at the centres of nearly cubic cells of the bounding box, beyond which nothing
-        is trained; its frequencies beyond half a cell's are folded into those below."""
+        is trained; frequencies above the grid's Nyquist frequency are aliased."""
         return self._grid
 
     @cached_property
@@ -206,7 +206,7 @@ class OccupancyTask(Task):
         return RegularGrid(x, truth, sides=tuple(sides[::-1].tolist()))
 
     def progress_metric(self, predict: Predict) -> float:
-        """IoU at up to 2048 fixed uniform points, held out if any are; nan if one is not finite."""
+        """IoU at up to 2048 fixed uniform points, held out with a split; nan if not finite."""
         x, inside = self._progress
         p = predict(x).numpy().reshape(-1)
         if not np.isfinite(p).all():
@@ -214,7 +214,7 @@ class OccupancyTask(Task):
         return iou(p, inside) or 0.0
 
     def evaluate(self, predict: Predict) -> Outcome:
-        """Occupancies, the extracted surface and rendered views, beside the true ones.
+        """Compare occupancies, the extracted surface and rendered views with the true ones.
 
         The outcome's arrays are the surface: ``mesh_vertices`` (V, 3) float32 in the unit cube,
         ``mesh_faces`` (F, 3) int32.
@@ -232,7 +232,7 @@ class OccupancyTask(Task):
         return None if found is None else _as_tensors(*found)
 
     def render(self, predict: Predict, scale: float) -> NDArray[np.uint8]:
-        """Normals above depth, views of ``scale`` times as many pixels along each side."""
+        """Draw normals above depth, with ``scale`` times as many pixels along each side."""
         side = scaled_side(self._side, scale)
         return rendered_view(self._truth, logits(predict), self._resolution, side)
 

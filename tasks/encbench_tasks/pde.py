@@ -25,7 +25,7 @@ from encbench_tasks._pictures import error_picture, signed_picture
 from encbench_tasks._split import without_effect
 
 FORMULAS, LINE_POINTS = 1, 512
-"""The first is part of the data hash: to be raised where an equation is changed."""
+"""Version of the equations, part of the data hash; number of points of a drawn line."""
 Array = NDArray[np.float64]
 Name = Literal["poisson", "helmholtz", "burgers"]
 
@@ -38,14 +38,14 @@ class PdeTask(Task):
     - burgers: u_t + u u_x = ν u_xx, ν = 0.01/π, on [−1, 1] × [0, 1] from u = −sin πx: a shock.
 
     The loss at random points of the box and of each face with values is
-    mean (D u − f)² / mean f² + ``weight`` · Σ over faces of mean (u − g)²; without a right side
-    f its mean square counts as 1. The network never sees u; [0, 1]^d stands for the box.
+    mean (D u − f)² / mean f² + ``weight`` · Σ over faces of mean (u − g)²; if f is 0, the divisor
+    is 1. The network never sees u; its input is the box scaled to [0, 1]^d.
 
     Args:
         problem: see above.
         waves: w, periods of the fast part of poisson and helmholtz; default 4.
         k: wave number of helmholtz; default 1.
-        weight: weight of the border in the loss; 0.1, and 1 of burgers, unless given.
+        weight: weight of the border in the loss; default 0.1, for burgers 1.
         points: number of new random points in an epoch.
 
     Raises:
@@ -93,7 +93,7 @@ class PdeTask(Task):
 
     @classmethod
     def targets(cls, **parameters: Any) -> list[dict[str, Any]]:
-        """These parameters, what was not given filled in; raises as the constructor does."""
+        """Return these parameters with defaults filled in; raises as the constructor does."""
         equation = equation_of(parameters)
         given = {k: v for k, v in parameters.items() if v is not None}
         return [{"weight": equation.weight} | given | _chosen(equation)]
@@ -134,7 +134,7 @@ class PdeTask(Task):
         ]
         curved = torch.stack(second, dim=1) / size[list(self.equation.second)] ** 2
         residual = self.equation.left_side(u[:, 0], first / size, curved) - y[:, 0]
-        # the points' projections onto each face are random points of it
+        # the projections of the points onto a face are random points of it
         faces = []
         for axis, end in self.equation.faces:
             face = x.detach().clone()
@@ -142,7 +142,7 @@ class PdeTask(Task):
             faces.append(face if self.in_dim > 1 else face[:1])
         edge = torch.cat(faces)
         error = model(edge)[:, 0] - self.equation.given(low + size * edge)
-        # faces have as many points each: the mean over all, times their number
+        # all faces have the same number of points: the mean over all, times the number of faces
         border: Tensor = len(faces) * error.square().mean()
         return self.weight * border + residual.square().mean() / self._scale
 
@@ -155,7 +155,7 @@ class PdeTask(Task):
         return math.nan if value is None else value
 
     def evaluate(self, predict: Predict) -> Outcome:
-        """The solution on the grid; of one coordinate, or at t = 0.75, as a curve."""
+        """Compare the solution on the grid; with one coordinate, or at t = 0.75, draw a curve."""
         truth = self._grid.truth
         made = predict(self._x).double().numpy().reshape(truth.shape)
         comparisons = {"signal": (made, truth), "solution": (made, truth)}
@@ -185,13 +185,13 @@ class PdeTask(Task):
         return {f"u.t_{at:g}": (box[:, 0], *line)}
 
     def render(self, predict: Predict, scale: float) -> NDArray[np.uint8]:
-        """The solution of two coordinates, of ``scale`` times as many pixels along each side."""
+        """Draw the solution of two coordinates, ``scale`` times as many pixels along each side."""
         rows, columns = scaled(self._grid.truth.shape[:2], scale)
         made = predict(cell_centres((rows, columns))).numpy().reshape(rows, columns)
         return signed_picture(made[::-1], float(np.abs(self._grid.truth).max()))
 
     def _in_box(self, x: Tensor) -> Array:
-        """Points (N, d) of the unit cube as those of the equation's box."""
+        """Map points (N, d) of the unit cube to the equation's box."""
         return np.asarray(self._low + self._size * x.numpy())
 
 
@@ -213,9 +213,9 @@ class Equation(ABC):
     second: ClassVar[tuple[int, ...]] = (0,)
     """Coordinates along which D takes second derivatives."""
     weight: ClassVar[float] = 0.1
-    """Of the border's values in the loss, where none is given."""
+    """Default weight of the border's values in the loss."""
     line_at: ClassVar[float | None] = None
-    """Of the second coordinate, where the solution is also drawn as a line."""
+    """Value of the second coordinate at which the solution is also drawn as a line."""
 
     @abstractmethod
     def solution(self, z: Array) -> Array:
@@ -227,7 +227,7 @@ class Equation(ABC):
 
     @abstractmethod
     def left_side(self, u: Tensor, first: Tensor, second: Tensor) -> Tensor:
-        """D u (N,), of u (N,), its derivatives (N, d), and the second ones (N, len(second))."""
+        """D u (N,) from u (N,), first derivatives (N, d) and second ones (N, len(second))."""
 
     def given(self, z: Tensor) -> Tensor:
         """The values (N,) at points z (N, d) of the faces."""
@@ -236,7 +236,7 @@ class Equation(ABC):
 
 @dataclass(frozen=True)
 class Poisson(Equation):
-    """−u'' = f on [0, 1], u(0) = u(1) = 0, of which u = sin 2πx + 0.1 sin 2πkx is the solution.
+    """−u'' = f on [0, 1], u(0) = u(1) = 0, with the solution u = sin 2πx + 0.1 sin 2πkx.
 
     Wang, Wang, Perdikaris, "On the eigenvector bias of Fourier feature networks", CMAME 2021,
     where k is 25 (Poisson1D/Poisson_1D.py of their code).
@@ -261,8 +261,7 @@ class Poisson(Equation):
 
 @dataclass(frozen=True)
 class Helmholtz(Equation):
-    """∇²u + k² u = f on [−1, 1]², u = 0 at its border, of which u = sin πx · sin aπy is the
-    solution.
+    """∇²u + k² u = f on [−1, 1]², u = 0 at its border, with the solution u = sin πx · sin aπy.
 
     Wang, Teng, Perdikaris, "Understanding and mitigating gradient flow pathologies in
     physics-informed neural networks", SISC 2021, where k is 1 and a is 4 (Helmholtz2D.py of their
@@ -294,7 +293,7 @@ class Burgers(Equation):
     that of Cole and Hopf as Basdevant et al. write it ("Spectral and finite difference solutions
     of the Burgers equation", Computers & Fluids 1986): the quotient of two integrals over η, with
     F(y) = exp(−cos(πy) / 2πν) and weight exp(−η² / 4νt), of −sin π(x − η) F(x − η) and of
-    F(x − η). By the trapezoidal rule, which converges exponentially here.
+    F(x − η). They are computed by the trapezoidal rule, which converges exponentially here.
     """
 
     viscosity: float = field(default=0.01 / math.pi, init=False)
@@ -304,7 +303,7 @@ class Burgers(Equation):
     line_at = 0.75
 
     def solution(self, z: Array) -> Array:
-        # η / √(4νt): beyond 12 F, which is between e^−50 and e^50, does not make up for exp(−12²)
+        # η / √(4νt): beyond 12, exp(−12²) outweighs F, which is between e^−50 and e^50
         eta = np.linspace(-12, 12, 301)
         found = []
         for part in np.array_split(z, max(1, len(z) // 512)):
@@ -331,7 +330,7 @@ USES = {"waves": ("poisson", "helmholtz"), "k": ("helmholtz",)}
 
 
 def equation_of(parameters: Mapping[str, Any]) -> Equation:
-    """The equation that parameters of the task name, of which None was not given.
+    """Return the equation of the task's parameters, in which None means not given.
 
     Raises:
         ParameterError: there is no such problem, or a parameter has no effect or is out of range.

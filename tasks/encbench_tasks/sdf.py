@@ -30,16 +30,16 @@ class SdfTask(Task):
     """Signed distance from the surface of a solid in 3D, at points in [0, 1]³; negative inside.
 
     The solids are those of the task occupancy, scaled alike: distances are in longest sides of the
-    bounding box. They are exact, to the nearest triangle; the sign is that of the winding number.
-    An epoch is always the same points. The loss is |d| / (|y| + 0.01), |d| or d² of the error d at
-    a distance y, and ``eikonal`` times the mean of (‖∇f‖ − 1)².
+    bounding box. They are exact distances to the nearest triangle, with a sign by winding number.
+    Every epoch has the same points. The loss is |d| / (|y| + 0.01), |d| or d² for an error d at a
+    distance y, plus ``eikonal`` times the mean of (‖∇f‖ − 1)².
 
     Args:
         mesh: a built-in shape (gyroid, knot, flange), the path of a mesh file (PLY, OBJ, STL,
             OFF, GLB, gzipped or not), or the name of a mesh downloaded by ``encbench data fetch``.
         points: number of points in an epoch.
         on_surface: part of the points that lie on the surface, in [0, 1].
-        near_surface: part of them that lie near it; the others are uniform in the cube.
+        near_surface: part of the points that lie near it; the others are uniform in the cube.
         sigma: standard deviation of the distance of points near the surface along each axis, in
             longest sides.
         seed: draws the points. It is not the cell's seed.
@@ -106,7 +106,7 @@ class SdfTask(Task):
         drawn = sampled_points(self._truth.solid, points, on_surface, near_surface, sigma, seed)
         self._x = torch.from_numpy(drawn)
         self._y = self.values_at(self._x)
-        from scipy.stats import qmc  # half a second, which planning does without
+        from scipy.stats import qmc  # half a second, not needed for planning
 
         spread = qmc.Sobol(3, seed=PROGRESS_SEED).random(PROGRESS_POINTS)
         self._progress = torch.from_numpy(as_float32(spread))
@@ -114,7 +114,7 @@ class SdfTask(Task):
 
     @classmethod
     def targets(cls, **parameters: Any) -> list[dict[str, Any]]:
-        """These parameters; raises as the constructor does."""
+        """Return these parameters; raises as the constructor does."""
         _check(parameters.get("on_surface", 0.5), parameters.get("near_surface", 0.375))
         return [parameters]
 
@@ -145,7 +145,7 @@ class SdfTask(Task):
         return len(self._x)
 
     def epoch(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """The points (points, 3), and distances (points, 1): the same tensors each time."""
+        """The points (points, 3) and their distances (points, 1): the same tensors each time."""
         return self._x, self._y
 
     def values_at(self, x: Tensor) -> Tensor:
@@ -165,7 +165,7 @@ class SdfTask(Task):
         return float(np.abs(predict(self._progress).numpy() - self._followed).mean())
 
     def evaluate(self, predict: Predict) -> Outcome:
-        """Distances, their gradients, signs, the extracted surface, a slice above rendered views.
+        """Compare distances, gradients, signs and the surface; draw a slice above rendered views.
 
         The outcome's arrays are the surface: ``mesh_vertices`` (V, 3) float32 in the unit cube,
         ``mesh_faces`` (F, 3) int32.
@@ -174,7 +174,7 @@ class SdfTask(Task):
         return evaluate_distance(self._truth, self._distances, predict, *sizes)
 
     def render(self, predict: Predict, scale: float) -> NDArray[np.uint8]:
-        """As the picture "prediction", of ``scale`` times as many pixels along each side."""
+        """Draw the picture "prediction" with ``scale`` times as many pixels along each side."""
         side = scaled_side(self._side, scale)
         return rendered_distance(self._truth, predict, self._resolution, side)
 

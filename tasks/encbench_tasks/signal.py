@@ -29,7 +29,7 @@ from encbench_tasks._split import (
 )
 
 FORMULAS = 1
-"""Part of the data hash: to be raised where a formula is changed."""
+"""Part of the data hash; increase it when a formula changes."""
 Array = NDArray[np.float64]
 Kind = Literal["noise", "sines", "chirp", "star", "sierpinski", "spheres"]
 DIMS: Mapping[str, tuple[int, ...]] = {
@@ -41,25 +41,25 @@ DIMS: Mapping[str, tuple[int, ...]] = {
 SIDES = {1: 512, 2: 64, 3: 32}
 COUNTS = {"sines": 8, "star": 16, "sierpinski": 5, "spheres": 8}
 MOST_POINTS = 1 << 22
-"""Values, phases and kept errors are in memory as float64."""
+"""Maximum number of points: values, phases and errors are in memory as float64."""
 KIND_USES: Mapping[str, Mapping[str, Any]] = {
     "bandwidth": dict.fromkeys(("noise", "sines", "chirp"), 8),
     "count": COUNTS,
     "seed": dict.fromkeys(("noise", "sines", "spheres"), 0),
 }
-"""Parameter to the kinds that use it, and its value where none is given."""
+"""By parameter: the kinds that use it, each with its default."""
 
 
 class SignalTask(GridTask):
     """Regress a function of known spectrum on [0, 1]^d, d = 1, 2 or 3, with values in [0, 1].
 
-    - noise: band-limited noise of period 1; every frequency of 0 < |k| ≤ bandwidth has the same
-      energy and a random phase, no other has any.
+    - noise: band-limited noise of period 1; every frequency 0 < |k| ≤ bandwidth has the same energy
+      and a random phase, the others have none.
     - sines: sines of equal amplitude, frequencies evenly spaced up to the bandwidth.
     - chirp: the local frequency along each axis grows from 0 at x = 0 to the bandwidth at x = 1.
-    - star: a Siemens star of sinusoidal spokes, plane; the frequency grows towards its centre.
-    - sierpinski: the Sierpinski triangle, plane.
-    - spheres: the inside of random balls; a jump, whose amplitudes fall as |k|^(−(d+1)/2).
+    - star: a Siemens star of sinusoidal spokes, d = 2; the frequency grows towards its centre.
+    - sierpinski: the Sierpinski triangle, d = 2.
+    - spheres: 1 inside random balls, else 0; the spectrum of this jump falls as |k|^(−(d+1)/2).
 
     The points are the centres of side^d equal cells. All of them are trained on unless ``split``
     holds some out; entries are then ranked by PSNR at those.
@@ -69,13 +69,13 @@ class SignalTask(GridTask):
         dim: d. Default 1; 2 for star and sierpinski, 3 for spheres.
         side: cells along each axis. Default 512, 64 or 32 in one, two or three dimensions.
         bandwidth: highest frequency of noise, sines and chirp [cycles per unit]; default 8.
-        count: of sines (8 unless given), of the star's spokes (16), of the triangle's
-            subdivisions (5), of balls (8).
+        count: number of sines (default 8), of the star's spokes (16), of the triangle's
+            subdivisions (5), or of balls (8).
         seed: draws phases, directions and balls; default 0. It is not the cell's seed.
         split: which points are trained on: "all"; "checker", every second one; "random", a
             fraction; "grid", those of every ``stride``-th row.
         fraction: part of the points that is trained on, with split "random"; default 0.5.
-        stride: with split "grid"; default 2.
+        stride: step, with split "grid"; default 2.
         split_seed: draws the points of split "random", and the noise; default 0.
         noise: standard deviation of Gaussian noise on the values trained on, not clipped.
 
@@ -134,7 +134,7 @@ class SignalTask(GridTask):
 
     @classmethod
     def targets(cls, **parameters: Any) -> list[dict[str, Any]]:
-        """These parameters, what was not given filled in."""
+        """Return these parameters with defaults filled in."""
         return [complete(parameters)]
 
     @classmethod
@@ -150,10 +150,10 @@ class SignalTask(GridTask):
         return hashlib.sha256(text.encode()).hexdigest()
 
     def evaluate(self, predict: Predict) -> Outcome:
-        """The prediction, clamped to [0, 1], beside the truth: a curve of one dimension, a picture
-        of two, the three middle slices of three.
+        """Compare the prediction, clamped to [0, 1], with the truth; draw a curve in one dimension,
+        a picture in two, the three middle slices in three.
 
-        With a split PSNR is over the points trained on, PSNR held out over the others, relative
+        With a split, PSNR is over the points trained on, PSNR held out over the others, relative
         L2 over all.
         """
         prediction = clamped(predict(self.centres)).reshape(self.truth.shape)
@@ -167,7 +167,7 @@ class SignalTask(GridTask):
         return super().compared(values) | {"signal": (values, self.truth)}
 
     def render(self, predict: Predict, scale: float) -> NDArray[np.uint8]:
-        """As the picture of ``evaluate``, of ``scale`` times as many pixels along each side."""
+        """Draw the picture of ``evaluate`` with ``scale`` times as many pixels along each side."""
         if self.in_dim == 2:
             return super().render(predict, scale)
         side, _ = scaled(self.truth.shape[:2], scale)
@@ -179,7 +179,7 @@ class SignalTask(GridTask):
 
 
 def _slices(values: NDArray[Any]) -> NDArray[Any]:
-    """(side, side, …) as it is; of (side, side, side, …) the middle ones across each axis, side by
+    """Return (side, side, …) as it is, and the three middle slices of (side, side, side, …) side by
     side: horizontal, frontal and lateral."""
     if values.shape[:3] != (len(values),) * 3:
         return values
@@ -197,7 +197,7 @@ def band_limited_noise(dim: int, side: int, bandwidth: int, seed: int) -> Array:
     each = np.meshgrid(*[k] * dim, indexing="ij")
     radius = np.sqrt(sum(part**2 for part in each))
     inside = (radius > 0) & (radius <= bandwidth)
-    # the samples stand half a cell from the origin
+    # the first sample is half a cell from the origin
     shift = np.exp(1j * np.pi * sum(each) / side)
     spectrum = np.zeros((side,) * dim, np.complex128)
     spectrum[np.ix_(*[k % side] * dim)] = np.where(inside, white / np.abs(white) * shift, 0)
@@ -206,8 +206,8 @@ def band_limited_noise(dim: int, side: int, bandwidth: int, seed: int) -> Array:
 
 def sum_of_sines(x: Array, count: int, bandwidth: int, seed: int) -> Array:
     """``count`` sines of equal amplitude and random phase at x (N, d), scaled to [0, 1]. The
-    frequencies are evenly spaced up to bandwidth, in whole cycles per unit; of more dimensions the
-    direction is that of a random integer vector at most one shorter (Rahaman et al. 2019)."""
+    frequencies are evenly spaced up to bandwidth, in whole cycles per unit; in more dimensions each
+    is a random integer vector that is less than one shorter (Rahaman et al. 2019)."""
     rng = np.random.default_rng(seed)
     each = np.meshgrid(*[np.arange(-bandwidth, bandwidth + 1)] * x.shape[1], indexing="ij")
     vectors = np.stack(each, axis=-1).reshape(-1, x.shape[1])
@@ -227,7 +227,7 @@ def chirp(x: Array, bandwidth: int) -> Array:
 
 def star(x: Array, spokes: int, side: int) -> Array:
     """½ + ½ cos(spokes · angle) around the centre, at x (N, 2). The local frequency is
-    spokes / (2π r) at radius r; ½ where side samples an axis are too few for it."""
+    spokes / (2π r) at radius r; the value is ½ where side samples per axis are too few for it."""
     across, down = (x - 0.5).T
     waves = 0.5 + 0.5 * np.cos(spokes * np.arctan2(down, across))
     return np.where(np.hypot(across, down) < spokes / (np.pi * side), 0.5, waves)
@@ -241,8 +241,8 @@ def sierpinski(x: Array, subdivisions: int) -> Array:
 
 
 def spheres(x: Array, count: int, seed: int) -> Array:
-    """1 inside any of ``count`` balls, else 0, at x (N, d): centres uniform, radii between a half
-    and one and a half of those that would fill three tenths of the cube."""
+    """1 inside any of ``count`` balls, else 0, at x (N, d): centres are uniform, radii 0.5 to 1.5
+    times that of separate balls that fill three tenths of the cube."""
     rng, dim = np.random.default_rng(seed), x.shape[1]
     unit = math.pi ** (dim / 2) / math.gamma(dim / 2 + 1)
     radius = (0.3 / (count * unit)) ** (1 / dim)
@@ -253,14 +253,14 @@ def spheres(x: Array, count: int, seed: int) -> Array:
 
 
 def _scaled(values: Array) -> Array:
-    """Smallest value to 0, largest to 1."""
+    """Scale linearly: the smallest value to 0, the largest to 1."""
     low, high = values.min(), values.max()
     scaled: Array = (values - low) / (high - low)
     return scaled
 
 
 def complete(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters of the task with what was not given filled in, and those of its split settled.
+    """Return the task's parameters with defaults filled in, and those of the split settled.
 
     Raises:
         ParameterError: a parameter is out of its range, or is given and has no effect.
@@ -298,8 +298,8 @@ def complete(parameters: Mapping[str, Any]) -> dict[str, Any]:
     }.get(kind, (2 * bandwidth + 1, f"bandwidth={bandwidth}"))
     if side < fewest:
         raise _refused(
-            f"kind={kind} needs side={fewest} or more for {reason}, got side={side}; give fewer of "
-            "the one, or more of the other"
+            f"kind={kind} needs side={fewest} or more for {reason}, got side={side}; give a larger "
+            f"side, or a smaller {reason.partition('=')[0]}"
         )
     if kind == "sines" and count > bandwidth:
         raise _refused(

@@ -33,16 +33,16 @@ from encbench_tasks._pixels import Pixels, read_frames, read_pixels, resampled, 
 from encbench_tasks._split import VIDEO_USES, Fraction, Noise, SplitSeed, VideoSplit, settled
 
 FORMULAS = 1
-"""Part of the data hash: to be raised where a built-in sequence is changed."""
+"""Part of the data hash; increase it when a built-in sequence changes."""
 SHEET_PIXELS = 1 << 20
 BUILT_IN = ("pan", "zoom", "rotation", "discs")
 PHOTOGRAPH = "astronaut"
 FRAMES, SIDE = 16, 64
-"""Of built-in sequences, unless given."""
+"""Default number of frames and side [px] of built-in sequences."""
 DISCS, DISC_SEED = 6, 0
 MOST_FRAMES = 10_000
 MOST_POINTS = 1 << 24
-"""Coordinates alone take 24 bytes each."""
+"""Maximum number of pixels; coordinates alone take 24 bytes each."""
 
 
 class VideoTask(GridTask):
@@ -52,7 +52,7 @@ class VideoTask(GridTask):
     ((i + ½)/W, (j + ½)/H, (k + ½)/T). Every pixel is trained on unless ``split`` holds some out;
     entries are then ranked by PSNR at those. Transparent pixels are over white.
 
-    Built-in sequences, of a photograph but for the last:
+    Built-in sequences, all but the last from a photograph:
 
     - pan: a window of half its width moves to the right by 2/5 of the width.
     - zoom: a window shrinks around its centre from 1/2 to 1/5 of the width.
@@ -63,12 +63,12 @@ class VideoTask(GridTask):
         video: a built-in sequence's name, an animation (GIF, PNG, WebP) or multi-page TIFF, or a
             folder of frames in natural order of their names, of any format that the task image
             reads. A built-in's name takes precedence over a file's: write ``./pan``.
-        frames: how many, the first ones of a file; default 16, of a file all.
+        frames: number of frames, the first ones of a file; default 16, or all of a file.
         side: pixels of a frame's longer side after shrinking; default 64, or a file's own.
         split: which pixels are trained on. "all"; "frames": every ``stride``-th frame whole;
             "checker": those of even column + row + frame; "random": a fraction of them.
         fraction: part of the pixels that is trained on, with split "random"; default 0.5.
-        stride: frames a step, with split "frames"; default 2.
+        stride: step in frames, with split "frames"; default 2.
         split_seed: draws the pixels of split "random", and the noise; default 0.
         noise: standard deviation of Gaussian noise on the values trained on, not clipped.
 
@@ -118,12 +118,12 @@ class VideoTask(GridTask):
 
     @classmethod
     def targets(cls, **parameters: Any) -> list[dict[str, Any]]:
-        """These parameters, those of a built-in sequence filled in."""
+        """Return these parameters, with those of a built-in sequence filled in."""
         return [complete_video(parameters)]
 
     @classmethod
     def data_hash(cls, **parameters: Any) -> str:
-        """SHA-256 of the files' bytes, or of what decides a built-in sequence."""
+        """``sequence_hash``, or SHA-256 of a built-in sequence's parameters and version."""
         parts = complete_video(parameters)
         if parts["video"] not in BUILT_IN:
             return sequence_hash(parts["video"])
@@ -131,11 +131,11 @@ class VideoTask(GridTask):
         return hashlib.sha256(json.dumps(["video", FORMULAS, made]).encode()).hexdigest()
 
     def evaluate(self, predict: Predict) -> Outcome:
-        """The prediction, clamped to [0, 1], beside the truth: sheets of up to 16 frames evenly
-        spaced in time, row by row, and PSNR [dB] by frame.
+        """Compare the prediction, clamped to [0, 1], with the truth: sheets of up to 16 frames
+        evenly spaced in time, row by row, and PSNR [dB] by frame.
 
-        With a split PSNR is over the pixels trained on, PSNR held out over the others. The picture
-        "training" then has what the network was given, held-out pixels grey.
+        With a split, PSNR is over the pixels trained on, PSNR held out over the others. The picture
+        "training" then shows the data trained on, held-out pixels in grey.
         """
         prediction = clamped(predict(self.centres)).reshape(self.truth.shape)
         shown = self._shown()
@@ -158,14 +158,14 @@ class VideoTask(GridTask):
         return {"linear interpolation in time": np.clip(between, 0, 1)}
 
     def _shown(self) -> list[int]:
-        """The frames of a sheet: 16, 9 or 4, the fewer the larger they are, or all."""
+        """Indices of the frames of a sheet: 16, 9 or 4, fewer if frames are large; or all."""
         frames, height, width, _ = self.truth.shape
         across = min(max(2, math.isqrt(SHEET_PIXELS // (height * width))), 4)
         places = np.linspace(0, frames - 1, min(frames, across**2))
         return [int(place) for place in places.round()]
 
     def render(self, predict: Predict, scale: float) -> NDArray[np.uint8]:
-        """The sheet of ``evaluate``, of ``scale`` times as many pixels along each side."""
+        """Draw the sheet of ``evaluate`` with ``scale`` times as many pixels along each side."""
         shown, (frames, *size, _) = self._shown(), self.truth.shape
         scaled((size[0] * len(shown), size[1]), scale)
         height, width = scaled(tuple(size), scale)
@@ -181,8 +181,8 @@ class VideoTask(GridTask):
 
 
 def complete_video(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters of the task with those of a built-in sequence filled in, and those of its split
-    settled.
+    """Return the task's parameters with those of a built-in sequence filled in, and those of the
+    split settled.
 
     Raises:
         ParameterError: a parameter is out of its range, or is given and has no effect.
@@ -199,7 +199,7 @@ def complete_video(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def sequence(parts: Mapping[str, Any]) -> Pixels:
-    """(T, H, W, C) in [0, 1] of ``complete_video`` parameters; C = 1 of grey frames, else 3.
+    """Frames (T, H, W, C) in [0, 1] for ``complete_video`` parameters; C = 1 if grey, else 3.
 
     Raises:
         DataError: the frames are missing, damaged, too few, too small, of different sizes, or more
@@ -229,7 +229,7 @@ def sequence(parts: Mapping[str, Any]) -> Pixels:
 
 
 def sequence_hash(video: str) -> str:
-    """SHA-256 of the bytes of a file, or of those of a folder's images one after the other.
+    """SHA-256 of the SHA-256 digest of a file, or of those of a folder's images in order.
 
     Raises:
         DataError: there is no such file or folder, or it cannot be read.
@@ -285,11 +285,11 @@ def _shrunk(video: str, frame: Pixels, side: int | None) -> Pixels:
 
 
 def _moved(video: str, count: int, side: int) -> Pixels:
-    """A window that moves over a photograph, of as many of its pixels across as a frame has."""
+    """Frames of a window that moves over a photograph, shrunk to about a frame's resolution."""
     photograph = read_pixels(locate_image(PHOTOGRAPH))
     source = _shrunk(video, photograph, min(2 * side, max(photograph.shape[:2])))
     time = (np.arange(count) + 0.5) / count - 0.5
-    offset = (np.arange(side) + 0.5) / side - 0.5  # of a pixel from the centre, in windows
+    offset = (np.arange(side) + 0.5) / side - 0.5  # of pixels from the centre, in window sides
     frames = []
     for t in time:
         size = 0.5 - 0.3 * (t + 0.5) if video == "zoom" else 0.5
@@ -323,7 +323,7 @@ def _discs(count: int, side: int) -> Pixels:
 
 
 def frame_sheet(frames: NDArray[Any]) -> NDArray[Any]:
-    """(n, H, W, …) side by side, row by row, as many rows as columns or one fewer; the rest 0."""
+    """Arrange (n, H, W, …) row by row, in as many rows as columns or one fewer; the rest is 0."""
     across = math.ceil(math.sqrt(len(frames)))
     empty = [np.zeros_like(frames[0])] * (-len(frames) % across)
     each = [*frames, *empty]

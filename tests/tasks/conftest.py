@@ -1,4 +1,4 @@
-"""A writer of 16-bit PNG files: no library at hand keeps 16 bits of colour."""
+"""A writer of 16-bit PNG files: no installed library keeps 16 bits of colour."""
 
 import struct
 import zlib
@@ -22,7 +22,7 @@ def chunk(kind, body):
 
 
 def filtered(samples, filters):
-    """Rows of one pass, byte by byte as section 9.2 spells the filters out."""
+    """Filter the rows of one pass byte by byte, as section 9.2 of the specification says."""
     height, _, channels = samples.shape
     size = 2 * channels
     rows = [samples[r].astype(">u2").tobytes() for r in range(height)]

@@ -1,4 +1,4 @@
-"""The audio task: what a WAV file holds, built-in sounds, and what is refused."""
+"""The audio task: samples of WAV files, built-in sounds, and errors."""
 
 import struct
 
@@ -16,7 +16,7 @@ PCM, FLOAT, ADPCM = 1, 3, 2
 
 
 def wav(data, channels=1, bits=16, form=PCM, rate=1000):
-    """A WAV file's bytes, as the specification has them."""
+    """A WAV file's bytes by the specification."""
     size = channels * bits // 8
     head = struct.pack("<HHIIHH", form, channels, rate, rate * size, size, bits)
     chunks = b"fmt " + struct.pack("<I", len(head)) + head
@@ -25,7 +25,7 @@ def wav(data, channels=1, bits=16, form=PCM, rate=1000):
 
 
 def packed(samples, bits):
-    """Integer samples, interleaved: unsigned of 8 bits, else signed, lowest byte first."""
+    """Integer samples, interleaved: unsigned with 8 bits, else signed, lowest byte first."""
     values = np.asarray(samples).ravel() + (128 if bits == 8 else 0)
     return b"".join(int(v).to_bytes(bits // 8, "little", signed=bits > 8) for v in values)
 
@@ -199,8 +199,8 @@ def test_the_constructor_refuses_what_is_out_of_range(parameters):
         (b"ID3\x04 this is an MP3", {}, "damaged or no WAV file: File format b'ID3"),
         (wav(b""), {}, "0 samples at a sample rate of 1000 Hz"),
         (wav(b"\0\1" * 9, rate=0), {}, "9 samples at a sample rate of 0 Hz"),
-        (wav(b"\0\0" * 9), {}, "silent where it is taken: all samples are 0"),
-        (wav(packed([[5, -5]] * 9, 16), 2), {}, "silent where it is taken"),
+        (wav(b"\0\0" * 9), {}, "silent: all samples of the excerpt are 0"),
+        (wav(packed([[5, -5]] * 9, 16), 2), {}, "silent: all samples"),
         (wav(b"ab" * 9, bits=8, form=ADPCM), {}, "Unknown wave file format: ADPCM"),
         (wav(b"\0\1" * 99)[:-20], {}, "Reached EOF prematurely"),
         (wav(np.array([0, np.inf], "<f4").tobytes(), 1, 32, FLOAT), {}, "not finite"),

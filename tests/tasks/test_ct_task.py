@@ -1,4 +1,4 @@
-"""The CT task: its projections against lines clipped pixel by pixel, and what it refuses."""
+"""The CT task: its projections against lines clipped pixel by pixel, and errors."""
 
 import numpy as np
 import pytest
@@ -15,8 +15,8 @@ from encbench.suite.plan import plan
 
 
 def clipped_length(column, row, angle, offset):
-    """Of the line at an angle and an offset within a unit square around (column, row), by cutting
-    the line off at each of the four sides (Liang and Barsky)."""
+    """Length of the line at an angle and an offset within the unit square around (column, row), by
+    clipping it at each of the four sides (Liang and Barsky)."""
     # in (column, row) from the centre of rotation
     start = offset * np.array([np.cos(angle), -np.sin(angle)])
     along = np.array([np.sin(angle), np.cos(angle)])

@@ -1,4 +1,4 @@
-"""Images of every kind, as real files: the pixels that the task takes from them."""
+"""Images of every kind, as real files: the pixels that the task reads from them."""
 
 import io
 import struct
@@ -22,7 +22,7 @@ ALPHA8 = np.array([0, 51, 255, 255, 128, 254, 255], np.uint8)[None].repeat(5, 0)
 
 
 def unit(values):
-    """8- or 16-bit samples as the float32 nearest to value / maximum."""
+    """8- or 16-bit samples as the float32 closest to value / maximum."""
     return (values.astype(np.float64) / np.iinfo(values.dtype).max).astype(np.float32)
 
 
@@ -33,7 +33,7 @@ def saved(path, image, **options):
 
 @pytest.fixture
 def truth(tmp_path):
-    """Writes a file with ``write(path)`` and gives the task's pixels."""
+    """Write a file with ``write(path)``, and return the task's pixels."""
 
     def pixels(name, write, **parameters):
         path = tmp_path / name
@@ -198,7 +198,7 @@ def tiff(width, height, bits, data, *, byteorder="<", orientation=1, photometric
 
 
 def packed(values, bits):
-    """Rows of samples of ``bits`` bits, most significant first, each row from a new byte."""
+    """Pack rows of samples of ``bits`` bits, most significant first; a row starts a new byte."""
     digits = (values[..., None] >> np.arange(bits)[::-1]) & 1
     return np.packbits(digits.reshape(len(values), -1).astype(np.uint8), axis=1).tobytes()
 

@@ -1,4 +1,4 @@
-"""Images that are shrunk, noisy or incomplete, and what is made of them without a network."""
+"""Shrunk, noisy or incomplete images, and methods without a network for them."""
 
 from itertools import product
 

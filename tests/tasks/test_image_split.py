@@ -1,4 +1,4 @@
-"""Splits of an image: what is trained on, what is held out, and what interpolation makes of it."""
+"""Splits of an image: pixels trained on, pixels held out, and interpolation between them."""
 
 from itertools import product
 
@@ -37,7 +37,7 @@ def photo(tmp_path):
 
 
 def answering(task, image):
-    """A network that knows an image (H, W, C)."""
+    """A network that returns the pixels of an image (H, W, C)."""
     height, width = image.shape[:2]
 
     def predict(x):
@@ -63,7 +63,7 @@ def test_every_split_parts_the_pixels_into_two_that_are_not_empty(
     assert trained.shape == (height, width)
     assert 0 < trained.sum() < trained.size
     if split == "grid":
-        # the full lattice of some rows and columns, whose steps the next test but one checks
+        # all crossings of some rows and columns; another test checks their steps
         rows, columns = (trained.any(axis=axis) for axis in (1, 0))
         np.testing.assert_array_equal(trained, np.outer(rows, columns))
     else:

@@ -1,4 +1,4 @@
-"""The image task: what it asks a network to learn, and what it makes of the answer."""
+"""The image task: its training data, and the evaluation of a network."""
 
 import hashlib
 from pathlib import Path

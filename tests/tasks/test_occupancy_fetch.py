@@ -1,4 +1,4 @@
-"""Fetching meshes, from a server on this machine that can misbehave."""
+"""Fetching meshes, from a server on this machine that can send wrong or damaged files."""
 
 import gzip
 import hashlib
@@ -34,7 +34,7 @@ def packed(content=PLY, member="recon/mesh.ply"):
 
 
 class Server:
-    """Serves one body; counts requests, and may break off."""
+    """Serves one body, counts requests, and may end a response early."""
 
     def __init__(self):
         self.body = packed()
@@ -170,7 +170,7 @@ def test_a_server_that_is_not_there_is_an_error_of_one_line(server, monkeypatch)
 
 
 def test_the_proxy_of_the_environment_is_asked(server, monkeypatch):
-    # the server answers whatever it is asked for, as a proxy does
+    # the server answers requests for any host, as a proxy does
     proxy = server.url.rsplit("/", 1)[0]
     monkeypatch.setenv("http_proxy", proxy)
     monkeypatch.setenv("no_proxy", "")
@@ -205,7 +205,7 @@ def test_the_verb_lists_and_fetches(server):
     assert result.exit_code == 0
     assert result.output.strip().endswith(str(fetched_path("ball")))
     assert isinstance(invoke("data", "fetch", "bal").exception, DataError)
-    assert "fetch what" in str(invoke("data", "fetch").exception)
+    assert "fetch needs names" in str(invoke("data", "fetch").exception)
 
 
 @pytest.mark.parametrize("suffix", [".ply", ".glb", ".obj"])

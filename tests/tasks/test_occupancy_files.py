@@ -1,4 +1,4 @@
-"""Which files become solids, and what becomes of those that cannot."""
+"""Mesh files that become solids, and errors for those that cannot."""
 
 import gzip
 import hashlib
@@ -227,7 +227,7 @@ PRISM_FACES += [(i, (i + 1) % 5, (i + 1) % 5 + 5, i + 5) for i in range(5)]
 
 
 def ply(order, faces=PRISM_FACES, vertices=PRISM, element="face"):
-    """A PLY file of polygons with a colour before each vertex's corners and a flag behind."""
+    """A PLY file of polygons, with a colour before each vertex's position and a flag per face."""
     word = {"": "ascii", "<": "binary_little_endian", ">": "binary_big_endian"}[order]
     head = [f"ply\nformat {word} 1.0\ncomment mixed\nelement vertex {len(vertices)}"]
     head += ["property uchar red", *(f"property double {axis}" for axis in "xyz")]
@@ -313,7 +313,7 @@ def stl(faces, vertices=PRISM, *, head=b"solid prism, facet after facet", count=
 
 
 def obj(faces, vertices=PRISM, *, before="", back=0):
-    """The corners counted from 1, or back from the last, ``back``."""
+    """An OBJ file whose corners are counted from 1, or back from ``back``, the last one."""
     lines = [before, *("v {} {} {} 0.5 0.5 0.5".format(*v) for v in vertices)]
     lines += ["f " + " ".join(f"{i + 1 - back}//1" for i in face) for face in faces]
     return "\n".join([*lines, ""]).encode()
@@ -363,7 +363,7 @@ def test_unusual_files_are_read(tmp_path, name, data):
         ("inside.stl", stl_text(TRIANGLES)[:-70] + b"\nendsolid", "damaged: a facet without three"),
         ("page.stl", b"<html>404</html>" * 10, "neither text that begins with solid nor binary"),
         ("none.stl", b"solid nothing\nendsolid nothing", "empty, without vertices and faces"),
-        ("zero.obj", obj(TRIANGLES, back=1), "vertex 0, and they are counted from 1"),
+        ("zero.obj", obj(TRIANGLES, back=1), "vertex 0, but vertices are counted from 1"),
         ("cut.obj", obj(TRIANGLES)[:-6], "damaged: ends at byte .*, within a face"),
         ("part.obj", obj(TRIANGLES).replace(b"f 5", b"f 5.0"), "'5.0' where a whole number"),
         ("binary.off", b"OFF BINARY\n\0\0\0\x08", "binary; save it as text"),
@@ -406,7 +406,7 @@ def test_a_small_file_does_not_ask_for_gigabytes(tmp_path, bomb):
         with pytest.raises(DataError, match=message):
             data_hash_of(str(path))
     elif bomb == "zeros.glb":
-        # a negative count takes nothing off
+        # a negative count reduces nothing
         accessors = [
             {"componentType": 5126, "count": n, "type": "VEC3"} for n in (10**9, -(10**12))
         ]

@@ -1,4 +1,4 @@
-"""Points and labels: how they are drawn, prefetched and kept."""
+"""Points and labels: how they are drawn, prefetched and cached."""
 
 import os
 import threading
@@ -46,7 +46,7 @@ def test_points_near_the_surface_are_as_near_as_sigma_says(solid):
         squared, _, _ = igl.point_mesh_squared_distance(
             x, solid.surface.vertices, solid.surface.faces
         )
-        # beside a plane the distance is |N(0, σ²)|; edges bring it a little nearer
+        # beside a plane the distance is |N(0, σ²)|; near edges it is a little smaller
         assert np.sqrt(squared.mean()) == pytest.approx(sigma, rel=0.15)
 
 
@@ -131,7 +131,7 @@ def test_an_error_in_the_background_reaches_the_caller():
 
 
 class Ball:
-    """A ground truth that counts how often it is asked."""
+    """A ground truth that counts its calls."""
 
     def __init__(self):
         self.asked = 0

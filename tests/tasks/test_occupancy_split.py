@@ -1,4 +1,4 @@
-"""Splits of a solid's points: what is trained on, what is held out, and nearest labels."""
+"""Splits of a solid's points: points trained on, points held out, and nearest labels."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def ball(tmp_path):
 
 
 def in_ball(x):
-    """A network that knows a smaller ball than the true one."""
+    """A network that predicts a smaller ball than the true one."""
     return ((x - 0.5).norm(dim=1, keepdim=True) < 0.45).float()
 
 

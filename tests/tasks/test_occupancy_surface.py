@@ -1,4 +1,4 @@
-"""The level set of a field: as a mesh, and as rays meet it."""
+"""The level set of a field: as a mesh, and its intersections with rays."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ CENTRE = np.array([0.45, 0.5, 0.55])
 
 
 def ball(x, radius=0.3):
-    """Positive inside, the distance from the sphere."""
+    """Distance from the sphere, positive inside."""
     return radius - np.linalg.norm(x - CENTRE, axis=1)
 
 
@@ -27,7 +27,7 @@ def torus(x):
 
 
 def waves(seed):
-    """A random smooth field, with blobs of about a tenth."""
+    """A random smooth field, with blobs about 0.1 wide."""
     rng = np.random.default_rng(seed)
     k, phase = rng.normal(0, 9, (3, 12)), rng.random(12) * 6.28
     return lambda x: np.sin(x @ k + phase).sum(axis=1) - 1.0
@@ -48,12 +48,12 @@ def test_following_the_surface_finds_what_the_dense_lattice_finds_near_it(seed):
     assert dense.known.all()
     assert not sparse.known.all()
     np.testing.assert_array_equal(sparse.values[sparse.known], dense.values[sparse.known])
-    # every crossing that it found is known at all corners, and so the surface has no seams
+    # every crossing that was found is known at all corners, so the surface has no seams
     cells = mixed_cells(sparse.values)
     x, y, z = np.nonzero(cells)
     for corner in np.ndindex(2, 2, 2):
         assert sparse.known[x + corner[0], y + corner[1], z + corner[2]].all()
-    # of the dense crossings it misses at most specks between coarse nodes
+    # at most specks between coarse nodes are missed
     missed = mixed_cells(dense.values) & ~cells
     assert missed.sum() < 0.02 * cells.sum() + 30
 
@@ -167,7 +167,7 @@ def test_rays_see_a_torus_as_its_mesh_is_seen_though_occupancy_is_no_distance():
 
 
 def march_one_by_one(field, lattice, view):
-    """A ray after the other, a sample after the other; nothing asked twice is remembered."""
+    """One ray after the other, one sample after the other, without caching values."""
     near = maximum_filter(mixed_cells(lattice.values), size=3, mode="constant")
     low, step = lattice.low, lattice.spacing.min()
     cells = np.array(lattice.values.shape) - 1
@@ -207,7 +207,7 @@ def test_rays_in_blocks_meet_what_each_meets_by_itself(seed, samples, monkeypatc
     view = views_of(low, high, 16)[seed]
     met = march(field, lattice, view)
     assert 30 < np.isfinite(met).sum() < len(met)
-    # a product of matrices rounds otherwise with other numbers of rows
+    # the rounding of a matrix product depends on the number of rows
     np.testing.assert_allclose(met, march_one_by_one(field, lattice, view), rtol=0, atol=1e-12)
 
 

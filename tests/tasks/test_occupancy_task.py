@@ -1,4 +1,4 @@
-"""The occupancy task: what it asks a network to learn, and what it makes of the answer."""
+"""The occupancy task: its training data, and the evaluation of a network."""
 
 import json
 
@@ -18,7 +18,7 @@ from encbench.plugins.registry import default_registry
 
 @pytest.fixture(scope="module")
 def labels(tmp_path_factory):
-    """A folder for what is computed of a mesh: 300,000 labels of the ball, which take a second."""
+    """A cache folder for results on a mesh: 300,000 labels of the ball, which take a second."""
     return tmp_path_factory.mktemp("cache")
 
 
@@ -35,7 +35,7 @@ def ball(tmp_path):
 
 
 def oracle(task, sharpness=400.0):
-    """A network that knows the ball: logits proportional to the distance from it."""
+    """A network that predicts the ball, with logits proportional to the distance from it."""
 
     def predict(x):
         distance = 0.5 - np.linalg.norm(x.numpy() - 0.5, axis=1)
@@ -64,7 +64,7 @@ def test_an_epoch_is_labelled_points_that_depend_on_the_generator_alone(ball):
     radius = (x - 0.5).norm(dim=1)
     clear = (radius - 0.5).abs() > 5e-3
     assert torch.equal(y[clear, 0] == 1, radius[clear] < 0.5)
-    # another object, and labels from the cache: the same
+    # another object, with labels from the cache, has the same points
     again = OccupancyTask(mesh=ball, points=3000, near_surface=0.0)
     generator = torch.Generator().manual_seed(3)
     for x, y in epochs:
@@ -149,7 +149,7 @@ def test_the_picture_of_a_perfect_network_is_that_of_the_solid(tmp_path):
 
     pictures = task.evaluate(bar).pictures
     difference = np.abs(pictures["prediction"].astype(int) - pictures["target"])
-    # all but the edges, where a normal is between two sides
+    # except at edges, where a normal is between those of two sides
     assert np.median(difference) == 0
     assert (difference > 16).mean() < 0.025
     np.testing.assert_array_equal(task.render(bar, 1), pictures["prediction"])
@@ -316,7 +316,7 @@ def test_what_depends_on_the_mesh_alone_is_computed_once(ball, tmp_path, monkeyp
     first = outcome()
     assert len(calls) == 3
     for again in range(2):
-        if again:  # another process, which finds the file
+        if again:  # as in another process, which finds the file
             truth.truth_of.cache_clear()
         for kind, (_, true) in outcome().items():
             if kind != "surface":

@@ -1,4 +1,4 @@
-"""Ground truth: what is inside, on whole, holed, overlapping and inside-out meshes."""
+"""Ground truth: points inside intact, holed, overlapping and inside-out meshes."""
 
 import igl
 import numpy as np
@@ -85,7 +85,7 @@ def test_the_fast_winding_number_is_the_exact_one_to_a_hundredth(solid_of):
 def test_rays_through_edges_and_corners_give_the_same_answer_each_time():
     low, high = np.zeros(3), np.ones(3)
     rays = RayParity(Triangles(*box(low, high)))
-    # the middle planes, whose axis-parallel rays pass the walls' diagonals
+    # on the middle planes, axis-parallel rays meet the diagonals of walls
     x = np.stack(np.meshgrid(*[np.linspace(-0.25, 1.25, 7)] * 3), axis=-1).reshape(-1, 3)
     x = x[(np.minimum(np.abs(x), np.abs(x - 1)) > SHELL).all(axis=1)]
     expected = ((x > low) & (x < high)).all(axis=1)
@@ -95,7 +95,7 @@ def test_rays_through_edges_and_corners_give_the_same_answer_each_time():
 
 @pytest.mark.parametrize("hit", [(), (0,), (2,), (0, 1), (1, 2), (0, 1, 2)])
 def test_the_majority_of_three_rays_decides(hit):
-    """A plate across a ray is one crossing of it, and of no other."""
+    """A plate across one ray is one crossing of this ray, and of no other."""
     vertices = np.zeros((0, 3))
     for direction in DIRECTIONS[list(hit)]:
         side, up = scipy.linalg.null_space(direction[None]).T
@@ -109,12 +109,12 @@ def test_the_majority_of_three_rays_decides(hit):
 
 def test_overlapping_parts_are_inside_once_for_winding_numbers_and_not_for_rays(solid_of, caplog):
     mesh = joined(box([0, 0, 0], [0.6, 1, 1]), box([0.4, 0, 0], [1, 1, 1]))
-    # off the middle, where rays through the diagonals of walls are in doubt
+    # not in the middle, where rays meet the diagonals of walls and are ambiguous
     x = np.array([[0.5, 0.45, 0.52], [0.2, 0.45, 0.52]])
     assert solid_of(*mesh).occupied(x).tolist() == [True, True]
     assert not caplog.messages
     assert solid_of(*mesh, method="rays").occupied(x).tolist() == [False, True]
-    assert "parts overlap, and truth=rays takes" in caplog.text
+    assert "parts overlap, and truth=rays treats" in caplog.text
 
 
 def test_the_wall_of_a_cavity_stays_one(solid_of):
@@ -230,7 +230,7 @@ def test_a_solid_that_overlaps_an_inverted_one_is_inside_of_either(solid_of, cap
 
 
 def test_a_closed_surface_that_encloses_nothing_is_an_error(solid_of):
-    # a box, and the same box inside out, whose walls are cut otherwise
+    # a box, and the same box inside out with differently triangulated walls
     mesh = trimesh.creation.box()
     cut = mesh.subdivide()
     with pytest.raises(DataError, match="is closed but encloses nothing") as caught:
@@ -309,7 +309,7 @@ def test_built_in_shapes_differ_in_genus_and_fill_the_box_that_they_state(name, 
     np.testing.assert_allclose((solid.low + solid.high) / 2, 0.5, atol=1e-12)
     np.testing.assert_allclose(solid.surface.vertices.min(axis=0), solid.low, atol=2 / 96)
     np.testing.assert_allclose(solid.surface.vertices.max(axis=0), solid.high, atol=2 / 96)
-    # volume of the mesh against the share of points inside
+    # the mesh's volume against the share of points inside
     x = solid.low + points(20000) * (solid.high - solid.low)
     volume = solid.occupied(x).mean() * np.prod(solid.high - solid.low)
     assert signed_volume(solid.surface) == pytest.approx(volume, rel=0.05)

@@ -1,4 +1,4 @@
-"""The task pde: solutions that solve their equations, the loss that says so, what is refused."""
+"""The task pde: solutions of the equations, their loss, and errors."""
 
 import math
 
@@ -20,12 +20,12 @@ EXACT = {
     ),
     "helmholtz": lambda z: torch.sin(math.pi * z[:, :1]) * torch.sin(2 * math.pi * z[:, 1:]),
 }
-"""Of waves=3 and waves=2, on the equation's box."""
+"""Solutions for waves=3 and waves=2, on the equation's box."""
 PROBLEMS = {"poisson": {"waves": 3}, "helmholtz": {"waves": 2, "k": 1.5}}
 
 
 def solved_by_sines(equation, side, factor):
-    """The solution at nodes, by the discrete sine transform of f and a factor of each frequency."""
+    """Nodes and the solution at them: the sine transform of f is divided by ``factor``."""
     axes = [
         np.linspace(a, b, side + 1)[1:-1] for a, b in zip(equation.low, equation.high, strict=True)
     ]
@@ -83,7 +83,7 @@ def test_the_loss_of_the_solution_is_zero_and_weighs_the_border(problem):
     def exact(x):
         return EXACT[problem](low + (high - low) * x)
 
-    def raised(x):  # of Poisson, another constant solves the equation as well
+    def raised(x):  # Poisson's equation is also solved with a constant added
         return exact(x) + 0.5
 
     assert task.loss(exact, x, y).item() < 1e-20

@@ -26,7 +26,7 @@ def decoded(tmp_path):
 
 
 def smooth(height, width, channels, seed=0):
-    """A ramp with noise: neither all filters alike nor all predictions useless."""
+    """A ramp with noise, for which filters differ and some predictions are useful."""
     rng = np.random.default_rng(seed)
     ramp = np.add.outer(np.arange(height) * 997, np.arange(width) * 613)[..., None]
     return ((ramp + rng.integers(0, 9000, (height, width, channels))) % 65536).astype(np.uint16)

@@ -1,4 +1,4 @@
-"""The task sdf: exact distances, their sampling, and what is made of a network's."""
+"""The task sdf: exact distances, their sampling, and the evaluation of a network."""
 
 from pathlib import Path
 
@@ -41,15 +41,15 @@ def box(tmp_path):
 
 
 def box_distance(x):
-    """Of the box 1 × ½ × ¼ centred in the cube: beyond its sides, or to the nearest side."""
+    """Signed distance from the box 1 × ½ × ¼ centred in the cube."""
     beyond = np.abs(x - 0.5) - [0.5, 0.25, 0.125]
     outside = np.linalg.norm(np.maximum(beyond, 0), axis=1)
     return outside + np.minimum(beyond.max(axis=1), 0)
 
 
 def brute_force(mesh, x):
-    """Distances (N,) to triangles: the nearest of the plane within each triangle, of the three
-    segments, one triangle at a time."""
+    """Distances (N,) to triangles, one at a time: to the plane within the triangle, or to its three
+    edges."""
     nearest = np.full(len(x), np.inf)
     for a, b, c in mesh.vertices[mesh.faces]:
         normal = np.cross(b - a, c - a)
@@ -92,7 +92,7 @@ def test_points_lie_on_the_surface_near_it_and_in_the_whole_cube(box):
     x = sampled_points(solid, 4000, 0.5, 0.375, 0.01, 0)
     distance = np.abs(box_distance(x))
     assert distance[:2000].max() < 1e-7
-    # but at edges, the distance of a point moved by N(0, σ²) along each axis is |N(0, σ²)|
+    # except at edges, the distance of a point moved by N(0, σ²) along each axis is |N(0, σ²)|
     assert np.median(distance[2000:3500]) == pytest.approx(0.6745 * 0.01, rel=0.08)
     assert np.abs(x[3500:].mean(axis=0) - 0.5).max() < 0.05
     assert np.ptp(x[3500:, 2]) > 0.98
@@ -116,7 +116,7 @@ def test_a_perfect_network_is_found_perfect(box):
     assert values["l1"] < 1e-7
     assert values["near_surface_l1"] < 1e-7
     assert values["iou"] == values["near_surface_iou"] == 1
-    # between the sides where two are equally near the slope is less
+    # where two sides are equally near, the slope is smaller
     assert values["eikonal_residual"] < 0.01
     assert values["chamfer_l1"] < 3e-3  # edges are rounded by a cell
     assert "bce" not in values

@@ -1,4 +1,4 @@
-"""The signal task: functions whose spectrum is what they are said to have."""
+"""The signal task: functions have their documented spectra."""
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def test_noise_has_like_energy_up_to_its_bandwidth_and_none_beyond(dim, side, ba
 def test_the_function_does_not_depend_on_the_number_of_points(kind):
     fine = values(kind=kind, dim=2, side=33, bandwidth=4, count=None if kind == "noise" else 3)
     coarse = values(kind=kind, dim=2, side=11, bandwidth=4, count=None if kind == "noise" else 3)
-    # every third centre of the finer grid is one of the coarser; the range is that of the points
+    # every third centre of the finer grid is one of the coarser; ranges differ with the points
     slope, start = np.polyfit(fine[1::3, 1::3].ravel(), coarse.ravel(), 1)
     np.testing.assert_allclose(slope * fine[1::3, 1::3] + start, coarse, atol=1e-6)
 

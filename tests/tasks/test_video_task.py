@@ -1,4 +1,4 @@
-"""The video task: frames of files and folders, built-in sequences, and what is refused."""
+"""The video task: frames of files and folders, built-in sequences, and errors."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What the occupancy task is made of.
+"""Parts of the tasks occupancy and sdf.
 
 Where a mesh comes from: ``sources`` (names, scans to fetch), ``reading`` (files), ``shapes``
 (formulas). When a point is inside: ``solid``. What is learned: ``points``. How a network is

@@ -1,4 +1,4 @@
-"""What is kept on disk because it can be made again: scans, and results of functions of a mesh."""
+"""Cache on disk, of fetched scans and of results of functions of a mesh."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ P = ParamSpec("P")
 T = TypeVar("T")
 MOST_BYTES = 256 << 20
 MOST_SETS = 4096
-"""Results kept on disk; beyond either limit, those that were not used for longest go."""
+"""Limits of the results on disk; beyond either, the least recently used are removed."""
 
 
 def cache_folder() -> Path:
-    """Where encbench keeps what can be made again: ``$ENCBENCH_CACHE``, or the user's cache."""
+    """Return encbench's cache folder: ``$ENCBENCH_CACHE``, or one in the user's cache."""
     given = os.environ.get("ENCBENCH_CACHE")
     return Path(given).expanduser() if given else Path(pooch.os_cache("encbench"))
 
 
 def kept_on_disk(function: Callable[P, T], ignore: Sequence[str] = ()) -> Callable[P, T]:
-    """The function, computed once for equal arguments, those named in ``ignore`` left aside.
+    """Return the function with results cached by its arguments, except those named in ``ignore``.
 
-    The results are kept by joblib, which any number of processes may share; a damaged file is
-    computed again, and a folder that cannot be written only costs time.
+    joblib keeps the results, which any number of processes may share; the result of a damaged file
+    is computed again, and a folder that cannot be written only costs time.
     """
     try:
         memory = Memory(cache_folder() / "labels", verbose=0)

@@ -1,4 +1,4 @@
-"""What a trained network made of a solid: occupancies or distances, surface, views."""
+"""Evaluation of a network trained on a solid: occupancies or distances, surface, views."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ Picture = NDArray[np.uint8]
 VOLUME_POINTS, SLOPE_POINTS = 1 << 16, 1 << 13
 SEED = 5
 STEP = 2.0**-10
-"""Half the distance of the two points whose difference is a derivative."""
+"""Half the distance between the two points of a central difference."""
 SLICE_AT = 0.4
-"""Of the box's shortest side: planes of symmetry and faces are more often in its middle."""
+"""Place of a slice along the box's shortest side: its middle is more often a plane of symmetry."""
 ISOLINES, DEEPEST, SLICE_ERROR = 0.05, 0.25, 0.02
-"""Between isolines; of the deepest colours; of the brightest error in a slice [longest sides]."""
+"""Step of isolines, value of the deepest colours, brightest error of a slice [longest sides]."""
 
 
 def predicted_values(predict: Predict) -> Callable[[Array], NDArray[np.float32]]:
-    """What a network with one output predicts, from points (N, 3) to values (N,)."""
+    """Return a network with one output as a function from points (N, 3) to values (N,)."""
     return lambda x: predict(torch.from_numpy(x)).numpy().reshape(-1)
 
 
@@ -54,7 +54,7 @@ def scaled_side(side: int, scale: float) -> int:
 
 
 def rendered_view(truth: Truth, field: Field, resolution: int, side: int) -> Picture:
-    """The picture "prediction" of ``evaluate``, for views of any number of pixels."""
+    """Draw the picture "prediction" of ``evaluate`` with views of any number of pixels."""
     low, high = truth.solid.low, truth.solid.high
     lattice = Lattice.over(low, high, resolution, field, min(64, resolution))
     view = views_of(low, high, side)[0]
@@ -62,8 +62,8 @@ def rendered_view(truth: Truth, field: Field, resolution: int, side: int) -> Pic
 
 
 def evaluate(truth: Truth, field: Field, resolution: int, side: int) -> Outcome:
-    """Comparisons of surface and depth, pictures (of depth errors in parts of the box's depth) and
-    the surface.
+    """Return comparisons of surface and depth, pictures (with depth errors relative to the box's
+    depth), and the surface.
 
     Args:
         truth: what the prediction is compared with.
@@ -99,7 +99,7 @@ def evaluate(truth: Truth, field: Field, resolution: int, side: int) -> Outcome:
 
 
 def _view_picture(field: Field, lattice: Lattice, view: View, distance: Array) -> Picture:
-    """Normals above depth, of the points of a level set at these distances along the rays."""
+    """Draw normals above depth, for points of a level set at these distances along the rays."""
     hit = np.isfinite(distance)
     normals = np.zeros((len(hit), 3))
     places = view.origins[hit] + distance[hit, None] * view.direction
@@ -109,20 +109,20 @@ def _view_picture(field: Field, lattice: Lattice, view: View, distance: Array) -
 
 
 def _depth_image(distance: Array, view: View) -> NDArray[np.float32]:
-    """(side, side) float32 in [0, 1]: 0 at the near end of the box, 1 at the far end and where
-    there is nothing."""
+    """(side, side) float32 in [0, 1]: 0 at the near end of the box, 1 at the far end and for
+    nothing."""
     depth = np.clip(distance / view.depth, 0, 1).astype(np.float32)
     return depth.reshape(view.side, view.side)
 
 
 def _depth_picture(depth: NDArray[np.float32]) -> Picture:
-    """Near is dark, nothing is white."""
+    """Draw depth: near is dark, nothing is white."""
     grey = np.rint(depth * 255).astype(np.uint8)
     return np.repeat(grey[..., None], 3, axis=2)
 
 
 def _normal_picture(distance: Array, normals: Array, view: View) -> Picture:
-    """Lit from the viewer's upper left, coloured a little by the normal, on white."""
+    """Draw a surface lit from the viewer's upper left, tinted by its normals, on white."""
     seen = np.stack([normals @ view.right, normals @ view.up, -(normals @ view.direction)], axis=1)
     light = np.array([-0.4, 0.55, 0.73])
     lambert = np.clip(seen @ (light / np.linalg.norm(light)), 0, 1)[:, None]
@@ -139,7 +139,7 @@ def evaluate_distance(
     resolution: int,
     side: int,
 ) -> Outcome:
-    """Comparisons, pictures (a slice above views) and the surface.
+    """Return comparisons, pictures (a slice above views), and the surface.
 
     Args:
         truth, distances: what the prediction is compared with.
@@ -175,7 +175,7 @@ def evaluate_distance(
 def rendered_distance(
     truth: Truth, predict: Predict, resolution: int, side: int
 ) -> NDArray[np.uint8]:
-    """The picture "prediction" of ``evaluate_distance``, of any number of pixels."""
+    """Draw the picture "prediction" of ``evaluate_distance`` with any number of pixels."""
     made = predicted_values(predict)(_slice(truth.solid, side)).reshape(side, side)
     view = rendered_view(truth, _inside(predict), resolution, side)
     return np.concatenate([contoured(made, DEEPEST, ISOLINES), view])
@@ -183,7 +183,7 @@ def rendered_distance(
 
 def gradient_lengths(predict: Predict, rng: np.random.Generator) -> Array:
     """(SLOPE_POINTS,) lengths of the gradient at random points, by central differences."""
-    # multiples of 2^-20: they and their neighbours are float32 numbers
+    # multiples of 2^-20, so that they and the shifted points are float32 numbers
     x = np.round(rng.uniform(STEP, 1 - STEP, (SLOPE_POINTS, 3)) * 2**20) / 2**20
     value, steps = predicted_values(predict), STEP * np.eye(3)
     differences = [value(x + e).astype(np.float64) - value(x - e) for e in steps]
@@ -191,18 +191,18 @@ def gradient_lengths(predict: Predict, rng: np.random.Generator) -> Array:
 
 
 def _inside(predict: Predict) -> Field:
-    """The negative distance, positive inside; what is not a number counts as outside."""
+    """Return the negated distance, positive inside; NaN counts as outside."""
     return lambda x: np.nan_to_num(-predicted_values(predict)(x).astype(np.float64), nan=-1.0)
 
 
 def _occupancy(distance: NDArray[np.float32]) -> NDArray[np.float32]:
-    """1 inside, 0 outside, nan where the distance is."""
+    """1 inside, 0 outside, nan where the distance is nan."""
     return np.where(np.isnan(distance), distance, distance < 0).astype(np.float32)
 
 
 def _slice(solid: Solid, side: int) -> Array:
-    """(side², 3) points of a plane across the box's shortest side, row by row from the top; rows
-    run along the first of the other axes."""
+    """(side², 3) points of a plane perpendicular to the box's shortest side, row by row from the
+    top; rows run along the first of the other axes."""
     across = int(np.argmin(solid.high - solid.low))
     right, up = (axis for axis in range(3) if axis != across)
     at = solid.low[across] + SLICE_AT * (solid.high - solid.low)[across]

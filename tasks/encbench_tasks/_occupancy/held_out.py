@@ -1,5 +1,5 @@
-"""Points of a solid that are trained on, points that are held out, and what the labels of the
-first say of the second without a network."""
+"""Splits of a solid's points into those trained on and those held out, and predictions of the
+latter from labels of the former without a network."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from encbench_tasks._split import Split
 
 SPLIT_SEED = 3
 CHECKER_POINTS = 1 << 16
-"""Points that IoU and IoU held out are over: the same number, whatever the solid."""
+"""Number of points for IoU, and for IoU held out: the same for every solid."""
 NEAREST = 8
-"""Points whose labels are averaged: as many as a cell of a grid has corners."""
+"""Number of points whose labels are averaged; a cell of a grid has as many corners."""
 
 
 @dataclass(frozen=True)
 class BoxCells:
-    """The bounding box of a solid divided into equal cells, each side of it into whole ones."""
+    """The bounding box of a solid, divided into equal cells."""
 
     solid: Solid
     along: int
-    """Cells along the longest side; along the others as many as makes them nearly cubes."""
+    """Number of cells along the longest side; along the others such that they are nearly cubes."""
 
     @property
     def counts(self) -> NDArray[np.int64]:
@@ -67,12 +67,12 @@ class Sampling:
 
     points: int
     near_surface: float
-    """Part of them that lies near the surface."""
+    """Part of the points that lies near the surface."""
     sigma: float
 
     @property
     def uniform(self) -> int:
-        """How many are uniform in the box; they come first."""
+        """Number of points that are uniform in the box; they come first."""
         return self.points - round(self.points * self.near_surface)
 
 
@@ -81,11 +81,11 @@ class SolidSplit:
 
     Args:
         truth: the solid and its labelled points.
-        labels: of any other points.
-        split: as of ``OccupancyTask``.
-        sampling: of an epoch.
-        along: cells along the longest side, of split "checker" or "grid".
-        seed: of split "random".
+        labels: labels any other points.
+        split: as in ``OccupancyTask``.
+        sampling: how the points of an epoch are drawn.
+        along: cells along the longest side, with split "checker" or "grid".
+        seed: draws the points of split "random".
     """
 
     def __init__(
@@ -94,9 +94,9 @@ class SolidSplit:
         self._truth, self._sampling, self._name = truth, sampling, split
         self._cells = BoxCells(truth.solid, along)
         self.fixed: tuple[Array, Flags] | None = None
-        """Points and labels of every epoch; None where each has new ones."""
+        """Points and labels of every epoch; None if each has new ones."""
         if split in ("random", "grid"):
-            # evaluation draws from a seed of one number
+            # two numbers, since evaluation draws from a seed of one
             x = self.draw((SPLIT_SEED, seed)) if split == "random" else self._cells.nodes
             self.fixed = x, labels(x)
 
@@ -122,8 +122,8 @@ class SolidSplit:
 
     @cached_property
     def _places(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Of the points that IoU is over, among the fixed ones if there are any, and of those that
-        IoU held out is over, among those of the whole box."""
+        """Indices of the points for IoU, among the fixed ones if there are any, and of those for
+        IoU held out, among the uniform points of the box."""
         uniform = self._truth.points["occupancy"][0]
         if self.fixed is None:
             out = self.is_held_out(uniform)
@@ -140,7 +140,7 @@ class SolidSplit:
         return x[self._places[1]], inside[self._places[1]]
 
     def compare(self, outcome: Outcome, predict: Predict) -> Outcome:
-        """An outcome on the whole solid, with what is compared by parts and without a network."""
+        """Add to an outcome on the whole solid the comparisons by part and without a network."""
         if self.held_out is None:
             return outcome
         fitted, out = self._places
@@ -172,8 +172,8 @@ class SolidSplit:
 
 
 def nearest_labels(known: Array, labels: Flags, x: Array) -> dict[str, NDArray[np.float32]]:
-    """Probabilities (M,) at x (M, 3) from labelled points alone (N, 3), (N,), by method: the label
-    of the nearest one, and the mean of the nearest eight weighted by 1 / distance."""
+    """Probabilities (M,) at x (M, 3), from labelled points (N, 3), (N,) alone, by method: the label
+    of the nearest point, and the mean of the nearest eight weighted by 1 / distance."""
     distance, place = KDTree(known).query(x, k=np.arange(1, min(NEAREST, len(known)) + 1))
     near = labels[place].astype(np.float64)
     weights = 1 / np.maximum(distance, np.finfo(np.float64).tiny)

@@ -1,4 +1,4 @@
-"""A field on a regular lattice, evaluated only where its surface passes, and that surface."""
+"""A field on a regular lattice, evaluated only near its surface, and extraction of that surface."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from encbench_tasks._occupancy.triangles import Array, Flags, Triangles
 Field = Callable[[Array], NDArray[np.floating]]
 """Points (N, 3) in [0, 1]³ to values (N,), positive inside."""
 BLOCK = 1 << 17
-"""Points evaluated at once: their coordinates stay small beside the lattice."""
+"""Number of points evaluated at once; their coordinates take little memory beside the lattice."""
 LARGEST = 16.0
-"""Logit of a float32 probability that rounds to 1."""
+"""Maximum absolute logit: about that of the largest float32 probability below 1."""
 SLAB = 32
-"""Layers of cells meshed at once: what the algorithm needs besides the lattice stays small."""
+"""Number of layers of cells meshed at once, which limits the memory of the algorithm."""
 
 
 def logits_of(probability: NDArray[np.floating]) -> Array:
-    """log(p / (1 − p)), at most 16 either way; what is not a number counts as outside.
+    """log(p / (1 − p)) within [−16, 16]; NaN counts as outside.
 
-    Values are interpolated as logits, for a network's are nearly linear across its surface.
+    Values are interpolated as logits, since those of a network are nearly linear at its surface.
     """
     p = np.nan_to_num(np.asarray(probability, np.float64), nan=0.0)
     with np.errstate(divide="ignore"):
@@ -34,33 +34,32 @@ def logits_of(probability: NDArray[np.floating]) -> Array:
 
 @dataclass(frozen=True)
 class Lattice:
-    """Values at the nodes of a box's cells; their number differs by axis, the cells are cubes
-    but for rounding."""
+    """Values at nodes of a box's cells, which are nearly cubes; their number differs by axis."""
 
     low: Array
     spacing: Array
     """(3,) sides of a cell."""
     values: NDArray[np.float32]
-    """(X, Y, Z) at the nodes, x = low + spacing · index; interpolated where not ``known``, which
-    is away from the surface."""
+    """(X, Y, Z) at the nodes, x = low + spacing · index; interpolated if not ``known``, away from
+    the surface."""
     known: Flags
     """Whether the field was evaluated at the node."""
 
     @classmethod
     def over(cls, low: Array, high: Array, cells: int, field: Field, coarsest: int = 64) -> Lattice:
-        """Take a field on the box with at least ``cells`` cells along a side of length 1.
+        """Evaluate a field on the box with at least ``cells`` cells along a side of length 1.
 
-        Evaluates all nodes of a lattice of ``coarsest`` cells at least, then halves the cells
-        where corners differ in sign, and follows the surface from each finer cell to its
-        neighbours until none is missing (after the multiresolution extraction of Mescheder et
-        al., "Occupancy networks", CVPR 2019). Parts that fit between the nodes of the coarsest
-        lattice are missed unless they touch a part that does not; ``coarsest=cells`` is the
-        dense lattice, which misses none.
+        Evaluates all nodes of a lattice of at least ``coarsest`` cells, then halves the cells
+        whose corners differ in sign, and follows the surface from each finer cell to adjacent
+        ones until none is missing (after the multiresolution extraction of Mescheder et al.,
+        "Occupancy networks", CVPR 2019). Parts that fit between the nodes of the coarsest
+        lattice are missed unless they touch a larger part; ``coarsest=cells`` is the dense
+        lattice, which misses none.
         """
         halvings = 0
         while cells // 2 ** (halvings + 1) >= coarsest:
             halvings += 1
-        # the small tolerance: a side of 1 up to rounding has no cell more
+        # the small tolerance avoids an extra cell for a side of 1 up to rounding
         coarse = np.maximum(1, np.ceil((high - low) * cells / 2**halvings - 1e-6)).astype(int)
         counts = coarse + 1
         known = np.ones(counts, np.bool_)
@@ -84,7 +83,7 @@ class Lattice:
 def _take(
     field: Field, low: Array, spacing: Array, wanted: Flags, values: NDArray[np.float32]
 ) -> None:
-    """Evaluate the field at the wanted nodes, a block at a time."""
+    """Evaluate the field at the wanted nodes, block by block."""
     places = np.flatnonzero(wanted)
     for start in range(0, len(places), BLOCK):
         block = places[start : start + BLOCK]
@@ -122,14 +121,14 @@ def _doubled(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def extract(lattice: Lattice, slab: int = SLAB) -> Triangles:
-    """The surface between values of either sign (Lewiner et al., "Efficient implementation of
-    marching cubes' cases with topological guarantees", 2003), facing towards lower values.
+    """Extract the surface between values of either sign (Lewiner et al., "Efficient implementation
+    of marching cubes' cases with topological guarantees", 2003), facing towards lower values.
 
-    Closed: outside its box the field counts as empty, and what reaches the wall is capped
-    there. Slabs meet at shared layers, whose vertices are made one. No faces where no value is
-    positive.
+    It is closed: outside its box the field counts as empty, and parts that reach the wall are
+    capped there. Vertices in layers that two slabs share are merged. Without positive values
+    there are no faces.
     """
-    from skimage.measure import marching_cubes  # half a second, which planning does without
+    from skimage.measure import marching_cubes  # half a second, not needed for planning
 
     counts = np.array(lattice.values.shape)
     vertices, faces, total = [], [], 0

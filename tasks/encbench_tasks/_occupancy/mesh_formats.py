@@ -16,13 +16,13 @@ from encbench_tasks._occupancy.ply import numbers_in, read_ply
 from encbench_tasks._occupancy.triangles import Array, Indices, triangulated
 
 MOST_NUMBERS = 1 << 28
-"""Coordinates and indices of a scene, with those of geometries that it places many times."""
+"""Maximum number of coordinates and indices of a scene; a geometry counts once per placement."""
 COMPONENTS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
-"""Numbers that an element of a glTF accessor consists of."""
+"""Number of components of an element of a glTF accessor."""
 
 
 def _read_off(data: bytes) -> tuple[Array, Indices]:
-    """Geomview's OFF; colours, normals and texture coordinates are left out."""
+    """Read Geomview's OFF; colours, normals and texture coordinates are ignored."""
     lines = [words for line in data.splitlines() if (words := line.split(b"#")[0].split())]
     if not lines or not re.fullmatch(rb"(ST)?C?N?OFF|off", lines[0][0]):
         raise ValueError("it does not begin with OFF")
@@ -62,7 +62,7 @@ def _places(rows: list[list[bytes]]) -> Array:
 
 
 def _read_obj(data: bytes) -> tuple[Array, Indices]:
-    """Wavefront OBJ: places and faces alone."""
+    """Read positions and faces of Wavefront OBJ."""
     vertices, corners = list[list[bytes]](), list[list[int]]()
     for line in data.replace(b"\\\r\n", b" ").replace(b"\\\n", b" ").splitlines():
         match line.split(b"#")[0].split():
@@ -71,8 +71,8 @@ def _read_obj(data: bytes) -> tuple[Array, Indices]:
             case [b"f" | b"fo", *words]:
                 face = _wholes([word.partition(b"/")[0] for word in words])
                 if 0 in face:
-                    raise ValueError("a face has the vertex 0, and they are counted from 1")
-                # or from the last one back
+                    raise ValueError("a face has the vertex 0, but vertices are counted from 1")
+                # negative numbers count back from the last vertex
                 corners.append([i - 1 if i > 0 else len(vertices) + i for i in face])
     if corners and len(corners[-1]) < 3 and not data.endswith((b"\n", b"\r")):
         raise ValueError(f"damaged: ends at byte {len(data)}, within a face")
@@ -81,7 +81,7 @@ def _read_obj(data: bytes) -> tuple[Array, Indices]:
 
 
 def _read_stl(data: bytes) -> tuple[Array, Indices]:
-    """STL, ASCII and binary, which has a zero byte in its number of triangles at least."""
+    """Read STL, ASCII or binary; only binary files contain zero bytes."""
     if b"\0" not in data:
         return _read_stl_text(data)
     count, whole = int.from_bytes(data[80:84], "little"), 84
@@ -115,7 +115,7 @@ def _read_stl_text(data: bytes) -> tuple[Array, Indices]:
 
 
 def _read_glb(data: bytes) -> tuple[Array, Indices]:
-    """As trimesh reads it, once it is known that it does, and how much memory that takes."""
+    """Read GLB by trimesh, after checking that it can read all of it, in limited memory."""
     if not data.startswith(b"glTF"):
         raise ValueError("it does not begin with glTF")
     _, _, whole, json_size = struct.unpack_from("<4sIII", data.ljust(16, b"\0"))
@@ -131,7 +131,7 @@ def _read_glb(data: bytes) -> tuple[Array, Indices]:
             raise ValueError(f"its data are in {buffer['uri']}; export one file with all data")
     if part := _unread(scene):
         raise ValueError(f"it has {part}, which are not read; export it without them")
-    # an accessor without a buffer is all zeros: its length costs the file nothing
+    # an accessor without a buffer is all zeros, so a small file can declare a huge one
     sizes = [COMPONENTS[each["type"]] * abs(each["count"]) for each in scene.get("accessors", [])]
     parts = [part for mesh in scene.get("meshes", []) for part in mesh["primitives"]]
     used = [index for part in parts for index in part["attributes"].values()]
@@ -141,7 +141,7 @@ def _read_glb(data: bytes) -> tuple[Array, Indices]:
 
 
 def _unread(scene: dict[str, Any]) -> str | None:
-    """What of a glTF scene trimesh leaves out, or takes for something else, without a word."""
+    """Return a part of a glTF scene that trimesh silently ignores or misreads; None without one."""
     accessors, meshes = scene.get("accessors", []), scene.get("meshes", [])
     parts = [part for mesh in meshes for part in mesh["primitives"]]
     places = {part["attributes"].get("POSITION", 0) for part in parts}
@@ -158,7 +158,7 @@ def _unread(scene: dict[str, Any]) -> str | None:
 
 
 def _with_trimesh(data: bytes) -> tuple[Array, Indices]:
-    import trimesh  # a second, which planning does without
+    import trimesh  # a second, not needed for planning
     from trimesh.util import append_faces
 
     file, logger = io.BytesIO(data), trimesh.util.log
@@ -170,7 +170,7 @@ def _with_trimesh(data: bytes) -> tuple[Array, Indices]:
     # a geometry may be placed many times
     placed = [scene.geometry[scene.graph[node][1]] for node in scene.graph.nodes_geometry]
     _check_numbers(sum(np.size(g.vertices) + np.size(getattr(g, "faces", ())) for g in placed))
-    # in their places, by the scene's transformations
+    # placed by the scene's transformations
     geometry = [each for each in scene.dump() if hasattr(each, "vertices")]
     parts = [each for each in geometry if isinstance(each, trimesh.Trimesh)]
     vertices = [np.asarray(each.vertices, np.float64) for each in parts or geometry]
@@ -195,5 +195,5 @@ READERS: dict[str, Callable[[bytes], tuple[Array, Indices]]] = {
     ".off": _read_off,
     ".glb": _read_glb,
 }
-"""By suffix, what reads a file's bytes: vertices (V, 3), and faces (F, 3) that count them from 0.
-They answer damaged files with a ValueError, or with anything from IndexError to struct.error."""
+"""Functions, by suffix, from a file's bytes to vertices (V, 3) and faces (F, 3), counted from 0.
+For damaged files they raise ValueError, or anything from IndexError to struct.error."""

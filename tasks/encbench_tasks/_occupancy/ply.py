@@ -1,4 +1,4 @@
-"""Stanford's PLY: text or binary, and what a number in a text file is."""
+"""Stanford's PLY, text or binary, and parsing of the numbers in a text file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from encbench_tasks._occupancy.triangles import Array, Indices, triangulated
 
 MOST_HEADER = 1 << 20
-"""Bytes."""
+"""Maximum length of a header [bytes]."""
 PLY_KINDS = {
     **{"char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1"},
     **{"short": "i2", "int16": "i2", "ushort": "u2", "uint16": "u2"},
@@ -24,7 +24,7 @@ PLY_CORNERS = ("vertex_indices", "vertex_index")
 
 
 def read_ply(data: bytes) -> tuple[Array, Indices]:
-    """Stanford PLY, ASCII and binary: faces of any number of corners, and triangle strips.
+    """Read PLY, ASCII or binary: faces of any number of corners, and triangle strips.
 
     Turk, "The PLY Polygon File Format", 1994. (trimesh reads neither binary faces that differ in
     their number of corners, nor strips, and does not say that a file was cut short.)
@@ -61,10 +61,10 @@ def read_ply(data: bytes) -> tuple[Array, Indices]:
 
 
 def numbers_in(text: bytes) -> Array:
-    """All numbers (n,) of a text; a ValueError names the first word that is none."""
+    """Parse all numbers (n,) of a text; a ValueError names the first word that is not a number."""
     try:
         with warnings.catch_warnings():
-            # of a word that is not a number
+            # numpy's warning about a word that is not a number
             warnings.simplefilter("error", DeprecationWarning)
             return np.fromstring(text, np.float64, sep=" ")
     except (DeprecationWarning, ValueError):
@@ -78,7 +78,7 @@ class _PlyElement:
     name: str
     count: int
     properties: list[tuple[str, str, str]] = field(default_factory=list)
-    """Name and type of each; and the type of its length, empty for what is no list."""
+    """Name and type of each; and the type of its length, "" unless it is a list."""
 
 
 def _ply_header(data: bytes) -> tuple[str, list[_PlyElement], int]:
@@ -112,8 +112,8 @@ def _ply_columns(
     """The values of each property, and where they end.
 
     An array (rows, n) if the lists of all rows are as long as those of the first, otherwise an
-    array for each row. Raises EOFError, with the position that is needed and " or more" where rows
-    differ, if the body ends before.
+    array per row. If the body ends too early, raises EOFError with the position that is needed, and
+    " or more" if the lengths of rows may differ.
     """
 
     def stored(kind: str) -> np.dtype[Any]:
@@ -166,7 +166,7 @@ def _ply_columns(
 
 
 def _strip_triangles(strip: Indices) -> Indices:
-    """Triangles (F, 3) of strips of vertices, each ended by -1; every second one is turned."""
+    """Triangles (F, 3) of vertex strips, each ended by -1; every second triangle is reversed."""
     faces = [np.empty((0, 3), np.int64)]
     for run in np.split(strip, np.flatnonzero(strip < 0)):
         corners = run[run >= 0]

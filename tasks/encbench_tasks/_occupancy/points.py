@@ -1,4 +1,4 @@
-"""Points to learn from, their labels and distances, and the next epoch's made in the background."""
+"""Training points, their labels and distances, and prefetching of those of the next epoch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from encbench_tasks._occupancy.triangles import Array, Flags
 
 T = TypeVar("T")
 VERSION = 2
-"""Of everything between a file's bytes and a label: repairs, scaling, truth."""
+"""Version of everything between a file's bytes and a label: repairs, scaling, truth."""
 DISTANCE_SEED = 4
 
 
@@ -50,9 +50,9 @@ def draw_points(
     seed: int | Sequence[int],
     kept: Callable[[Array], Flags] | None = None,
 ) -> Array:
-    """(count, 3): a part ``near`` of them near the surface, the others, which come first, uniform.
+    """Draw points (count, 3): first uniform ones, then a part ``near`` of all near the surface.
 
-    Of points drawn only those that ``kept`` is true of are taken.
+    Only points for which ``kept`` is true are taken.
     """
     rng = np.random.default_rng(seed)
     close = round(count * near)
@@ -75,8 +75,8 @@ def draw_points(
 def sampled_points(
     solid: Solid, points: int, on_surface: float, near_surface: float, sigma: float, seed: int
 ) -> Array:
-    """(points, 3): parts of them on the surface, uniform over its area, and moved from there by
-    N(0, σ²) in each coordinate; the others uniform in the unit cube."""
+    """Draw points (points, 3): a part on the surface, uniform over its area; a part near it, moved
+    from there by N(0, σ²) in each coordinate; the others uniform in the unit cube."""
     rng = np.random.default_rng([DISTANCE_SEED, seed])
     on = round(points * on_surface)
     near = min(round(points * near_surface), points - on)
@@ -86,7 +86,7 @@ def sampled_points(
 
 
 def as_float32(x: Array) -> Array:
-    """Rounded to float32, as networks see them: the label must be that of the very same point."""
+    """Round to float32, as for networks: a label must be that of exactly the same point."""
     rounded: Array = x.astype(np.float32).astype(np.float64)
     return rounded
 
@@ -100,7 +100,7 @@ class Labels:
 
     Args:
         solid: the ground truth.
-        identity: of the solid and of how points are labelled.
+        identity: identifies the solid and the method of labelling.
     """
 
     def __init__(self, solid: Solid, identity: str) -> None:
@@ -113,8 +113,8 @@ class Labels:
         return np.unpackbits(packed, count=len(x)).astype(np.bool_)
 
     def distances(self, x: Array) -> Array:  # (N, 3) -> (N,)
-        """To the nearest triangle, exact but for rounding (libigl's hierarchy of bounding boxes);
-        the sign is the solid's."""
+        """Distances to the nearest triangle, exact but for rounding (libigl's hierarchy of bounding
+        boxes); negative inside."""
         return self._signed(self._identity, np.ascontiguousarray(x), self._solid)
 
     @cached_property
@@ -136,7 +136,7 @@ def _signed_distances(identity: str, x: Array, solid: Solid) -> Array:
 
 
 class Prefetch(Generic[T]):
-    """What ``make`` gives for the seeds drawn from a generator, computed one call in advance.
+    """Results of ``make`` for seeds drawn from a generator, computed one call in advance.
 
     The result depends on the generator alone: a call draws one seed, and the background thread
     works on the seed that the *next* call will draw, read from a copy of the generator. If the
@@ -149,7 +149,7 @@ class Prefetch(Generic[T]):
         self._prefetched: tuple[int, Future[T]] | None = None
 
     def next(self, generator: torch.Generator) -> T:
-        """Draw one seed, and return what ``make`` gives for it."""
+        """Draw one seed, and return the result of ``make`` for it."""
         seed = _draw(generator)
         prefetched, self._prefetched = self._prefetched, None
         if prefetched is not None and prefetched[0] == seed:

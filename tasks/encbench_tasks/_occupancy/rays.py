@@ -1,4 +1,4 @@
-"""Views of a solid: where rays meet its mesh, and where they meet a field's surface."""
+"""Views of a solid: intersections of rays with its mesh, and with a field's surface."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ VIEWS = ((25.0, 20.0), (150.0, 10.0), (265.0, 55.0))
 MARGIN = 1.03
 OUTSIDE, UNSURE, INSIDE = 0, 1, 2
 SAMPLES_AT_ONCE = 1 << 23
-"""Samples of the rays of a block: 400 MB if all had to be asked for, a tenth of it as a rule."""
+"""Samples of a block of rays: 400 MB if the field is evaluated at all, usually a tenth of that."""
 BISECTIONS = 4
 
 
@@ -31,7 +31,7 @@ class View:
     right: Array
     up: Array
     depth: float
-    """Length of the box along the rays: the depth that is recorded as 1."""
+    """Length of the box along the rays, which is recorded as depth 1."""
     side: int
 
 
@@ -61,16 +61,16 @@ def _view(low: Array, high: Array, side: int, azimuth: float, elevation: float) 
 def cast_mesh(mesh: Triangles, view: View) -> tuple[Array, Array]:
     """Distance (side²,) along each ray to the mesh, inf where it misses; and normals (side², 3).
 
-    The first triangle met counts, from either side (Embree; the distance in float64).
+    The first triangle counts, whichever side is met (Embree; the distance in float64).
     """
-    # a second, which planning does without
+    # a second, not needed for planning
     import trimesh
     from trimesh.ray.ray_pyembree import RayMeshIntersector
 
     count = len(view.origins)
     distance, normals = np.full(count, np.inf), np.zeros((count, 3))
     rays = RayMeshIntersector(trimesh.Trimesh(mesh.vertices, mesh.faces, process=False))
-    # a step back: a surface in the plane of origins would be missed
+    # from a step back, or a surface in the plane of origins would be missed
     places, ray, face = rays.intersects_location(
         view.origins - view.direction, np.broadcast_to(view.direction, (count, 3)), False
     )
@@ -83,16 +83,16 @@ def cast_mesh(mesh: Triangles, view: View) -> tuple[Array, Array]:
 def march(field: Field, lattice: Lattice, view: View) -> Array:
     """Distance (side²,) along each ray to where the field turns positive, inf if it never does.
 
-    Needs no distance bound, which occupancies do not give: rays advance by a cell's side. Where
-    the lattice and its neighbouring cells are on one side of zero, its word is taken; elsewhere
-    the field is asked at each step. The step that ends inside is bisected, then
-    interpolated. A field that is positive at the wall of the box is met there.
+    Rays advance by a cell's side, since occupancies give no distance bound. If the values of a cell
+    and of the cells around it are on one side of zero, the lattice decides; otherwise the field is
+    evaluated at each step. The step that ends inside is bisected, then interpolated. A field that
+    is positive at the wall of the box is met there.
     """
     states = _states(lattice)
     entry, length = _through_box(lattice, view.origins, view.direction)
     steps = int(np.ceil(float(np.max(length, initial=0)) / float(lattice.spacing.min()))) + 1
     distance = np.full(len(length), np.inf)
-    # few rays a block would ask the field for few points a call
+    # with fewer rays per block, the field would be evaluated at fewer points per call
     through = np.flatnonzero(length > 0)
     block = max(1, SAMPLES_AT_ONCE // steps)
     for start in range(0, len(through), block):
@@ -114,12 +114,12 @@ class _Rays:
     lattice: Lattice
 
     def distances(self, field: Field, states: NDArray[np.int8]) -> Array:
-        """Distances (R,) to the first sample inside, made finer; inf where there is none."""
+        """Distances (R,) to the first sample inside, refined; inf if there is none."""
         ray, sample, sure = self._candidates(states)
         stop = np.searchsorted(ray, np.arange(len(self.entry)), side="right")
         at = np.concatenate([[0], stop[:-1]])
         hit = np.full(len(stop), -1)
-        # values at the last two samples, kept for the bisection; nan where the field was not asked
+        # values at the last two samples, kept for the bisection; nan if not evaluated
         below, above = np.full((2, len(stop)), np.nan)
         live = np.flatnonzero(at < stop)
         while len(live):
@@ -127,9 +127,9 @@ class _Rays:
             previous = np.maximum(at[live] - 1, 0)
             adjacent = (ray[previous] == live) & (sample[previous] == k - 1)
             below[live], above[live] = np.where(adjacent, above[live], np.nan), np.nan
-            asked = live[~positive]
-            above[asked] = self._asked(field, asked, self._along(asked, k[~positive]))
-            positive[~positive] = above[asked] > 0
+            unsure = live[~positive]
+            above[unsure] = self._values(field, unsure, self._along(unsure, k[~positive]))
+            positive[~positive] = above[unsure] > 0
             hit[live[positive]] = k[positive]
             live = live[~positive]
             at[live] += 1
@@ -140,8 +140,8 @@ class _Rays:
         return distance
 
     def _candidates(self, states: NDArray[np.int8]) -> tuple[Indices, Indices, NDArray[np.bool_]]:
-        """Samples that are not surely outside, up to the first that is surely inside: their rays,
-        ascending, their numbers, and whether they are surely inside."""
+        """Samples that are not surely outside, up to the first that is surely inside: their rays
+        (ascending), their numbers, and whether they are surely inside."""
         low, spacing = self.lattice.low, self.lattice.spacing
         found: list[tuple[Indices, Indices, NDArray[np.bool_]]] = []
         rays, k = np.arange(len(self.entry)), 0
@@ -162,13 +162,13 @@ class _Rays:
         return ray[order], sample[order], sure[order]
 
     def _along(self, rays: Indices, sample: Indices | int) -> Array:
-        """Distance along rays (n,) of their samples of those numbers (n,)."""
+        """Distances (n,) along rays (n,) of the samples with these numbers (n,)."""
         step = float(self.lattice.spacing.min())
         distance: Array = self.entry[rays] + np.minimum(sample * step, self.length[rays])
         return distance
 
-    def _asked(self, field: Field, rays: Indices, distance: Array) -> Array:
-        """The field (n,) at distances (n,) along rays (n,)."""
+    def _values(self, field: Field, rays: Indices, distance: Array) -> Array:
+        """Values (n,) of the field at distances (n,) along rays (n,)."""
         if not len(rays):
             return np.empty(0)
         return np.asarray(field(self.origins[rays] + distance[:, None] * self.direction), float)
@@ -177,18 +177,18 @@ class _Rays:
         self, field: Field, rays: Indices, hit: Indices, below: Array, above: Array
     ) -> Array:
         """Distances (n,) of the zero in the step that ends at sample ``hit``; ``below``, ``above``:
-        the field at its ends, nan where it is not known."""
+        the field at its ends, nan if unknown."""
         outer, inner = self._along(rays, hit - 1), self._along(rays, hit)
         for ends, values in ((outer, below), (inner, above)):
             unknown = np.isnan(values)
-            values[unknown] = self._asked(field, rays[unknown], ends[unknown])
+            values[unknown] = self._values(field, rays[unknown], ends[unknown])
         for _ in range(BISECTIONS):
             middle = (outer + inner) / 2
-            now = self._asked(field, rays, middle)
+            now = self._values(field, rays, middle)
             positive = now > 0
             inner, above = np.where(positive, middle, inner), np.where(positive, now, above)
             outer, below = np.where(positive, outer, middle), np.where(positive, below, now)
-        # where the lattice's word was taken the field may be of one sign at both ends
+        # if the lattice decided, the field may have one sign at both ends
         crossing = (below <= 0) & (above > 0)
         part = np.divide(-below, above - below, out=np.ones_like(below), where=crossing)
         refined: Array = outer + np.clip(part, 0, 1) * (inner - outer)
@@ -196,7 +196,7 @@ class _Rays:
 
 
 def _states(lattice: Lattice) -> NDArray[np.int8]:
-    """What the lattice knows of each cell (X−1, Y−1, Z−1)."""
+    """Classify each cell (X−1, Y−1, Z−1) by the lattice: outside, unsure or inside."""
     states = np.where(lattice.values[:-1, :-1, :-1] > 0, INSIDE, OUTSIDE).astype(np.int8)
     near = maximum_filter(mixed_cells(lattice.values), size=3, mode="constant")
     states[near] = UNSURE
@@ -204,7 +204,7 @@ def _states(lattice: Lattice) -> NDArray[np.int8]:
 
 
 def _through_box(lattice: Lattice, origins: Array, direction: Array) -> tuple[Array, Array]:
-    """Distance (N,) to the box, and length (N,) within it, 0 where it is missed."""
+    """Distance (N,) to the box, and length (N,) within it, 0 if it is missed."""
     low = lattice.low
     high = low + lattice.spacing * (np.array(lattice.values.shape) - 1)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -217,7 +217,7 @@ def _through_box(lattice: Lattice, origins: Array, direction: Array) -> tuple[Ar
 def level_set_normals(field: Field, points: Array, reach: float) -> Array:
     """Unit normals (N, 3) at points of the level set, towards lower values.
 
-    Differences of the field at the corners of a tetrahedron of radius √3 · reach.
+    Computed from the field at the corners of a tetrahedron of radius √3 · reach.
     """
     corners = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]], np.float64)
     gradient = sum(

@@ -1,4 +1,4 @@
-"""Mesh files: from PLY, OBJ, STL, OFF or GLB, gzipped or not, to triangles."""
+"""Read triangles from mesh files: PLY, OBJ, STL, OFF or GLB, gzipped or not."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from encbench_tasks._occupancy.mesh_formats import READERS
 from encbench_tasks._occupancy.triangles import Array, Indices, Triangles
 
 MOST_BYTES = 1 << 30
-"""Of a mesh file, unpacked."""
+"""Maximum size of an unpacked mesh file."""
 MOST_GROWTH = 100
-"""Times that a gzipped file may grow: meshes grow some 2 to 10 times."""
+"""Maximum ratio of a file's unpacked to its gzipped size; that of meshes is about 2 to 10."""
 PIECE = 1 << 20
 
 
@@ -35,13 +35,13 @@ def sha256(path: Path) -> str:
 
 
 def read_triangles(path: Path) -> Triangles:
-    """All triangles of a file in its own units; parts of a scene are put in their places.
+    """Read all triangles of a file in its own units; parts of a scene are put in their places.
 
-    Faces of more corners are split. Vertices at one place become one, as STL needs.
+    Faces with more corners are split. Vertices at one place are merged, which STL needs.
 
     Raises:
         DataError: the file is not a mesh, damaged, too large, a point cloud, or has vertices
-            that are not finite; says which.
+            that are not finite.
     """
     suffix = _suffix(path)
     data = b"".join(_pieces(path))
@@ -51,7 +51,7 @@ def read_triangles(path: Path) -> Triangles:
         vertices, faces = READERS[suffix](data)
     except MemoryError:
         raise
-    # damaged files are answered with anything from IndexError to struct.error
+    # for damaged files, readers raise anything from IndexError to struct.error
     except Exception as error:
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise DataError(
@@ -80,7 +80,7 @@ def read_triangles(path: Path) -> Triangles:
 
 
 def _pieces(path: Path) -> Iterator[bytes]:
-    """The file's bytes, unpacked if it is gzipped: never more than ``MOST_BYTES`` in all."""
+    """Yield the file's bytes, unpacked if it is gzipped: at most ``MOST_BYTES`` in all."""
     total = 0
     try:
         with path.open("rb") as file:
@@ -118,11 +118,11 @@ def _suffix(path: Path) -> str:
 
 
 def _merged(vertices: Array, faces: Indices) -> Triangles:
-    """One vertex for each place, and only those that faces use."""
+    """Merge vertices at one place, and drop those that no face uses."""
     used = np.zeros(len(vertices), np.bool_)
     used[faces] = True
     places = vertices[used]
-    # sorted by columns: numpy's unique rows take ten times as long on a million of them
+    # sorted by columns: numpy's unique rows take ten times as long for a million of them
     order = np.lexsort(places.T)
     places = places[order]
     new = np.concatenate([[True], (places[1:] != places[:-1]).any(axis=1)])

@@ -1,6 +1,6 @@
-"""Built-in solids with fine detail, given by formulas and made on the spot.
+"""Built-in solids with fine detail, given by formulas and computed when needed.
 
-What is inside is the sign of a formula, exactly; the surface is a mesh of it.
+The sign of a formula says exactly which points are inside; the surface is a mesh of its zeros.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ class Shape:
     """A solid {x : value(x) < 0} within its bounding box."""
 
     value: Callable[[Array], Array]
-    """(N, 3) to (N,): negative inside; near the surface about the distance from it."""
+    """(N, 3) to (N,): negative inside; near the surface approximately the distance from it."""
     low: tuple[float, float, float]
     high: tuple[float, float, float]
     """The bounding box in the formula's own units."""
     version: int = 1
-    """Part of the data's hash, and of the key of the mesh on disk: a formula that changes takes the
-    next number."""
+    """Part of the data's hash, and of the key of the mesh on disk; increase it when the formula
+    changes."""
 
 
 @lru_cache(maxsize=4)
 def solid_of_shape(name: str, cells: int = MESH_CELLS) -> Solid:
-    """The built-in shape in the unit cube; ``cells`` along the longest axis of its mesh."""
+    """The built-in shape in the unit cube; its mesh has ``cells`` cells along the longest axis."""
     shape = SHAPES[name]
     low, high = np.array(shape.low), np.array(shape.high)
     scale, shift = into_unit_cube(low, high)
@@ -58,7 +58,7 @@ def solid_of_shape(name: str, cells: int = MESH_CELLS) -> Solid:
 def _mesh(
     name: str, version: int, cells: int, box: tuple[Array, Array], value: Callable[[Array], Array]
 ) -> tuple[Array, Indices]:
-    """Vertices (V, 3) and faces (F, 3) of where the value is negative."""
+    """Vertices (V, 3) and faces (F, 3) of the solid in which the value is negative."""
     found = extract(Lattice.over(*box, cells, lambda x: -value(x), coarsest=cells // 2))
     return found.vertices, found.faces
 

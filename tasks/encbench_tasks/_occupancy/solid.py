@@ -1,4 +1,4 @@
-"""From a mesh file to a solid: scaled, mended, checked, with its ground truth."""
+"""Make a solid of a mesh file: scale, repair and check it, and decide which points are inside."""
 
 from __future__ import annotations
 
@@ -31,30 +31,30 @@ from encbench_tasks._occupancy.triangles import (
 
 logger = logging.getLogger("encbench")
 FLAT = 1e-6
-"""Thickness of all vertices over their largest extent, below which a mesh is flat."""
+"""Maximum thickness of a flat mesh, relative to its largest extent."""
 ENCLOSED = 0.75
-"""Winding number that an open surface must reach somewhere: ½ is beside any sheet, ¾ where two
-walls meet at right angles."""
+"""Winding number that a surface must reach somewhere to enclose a solid: it is ½ beside any sheet,
+and ¾ where two walls meet at right angles."""
 THIN = 1e-4
-"""Volume of a closed surface in the unit cube below which it is asked whether it has an inside."""
+"""Volume of a closed surface in the unit cube below which it is checked for an inside."""
 PROBES = 1 << 14
-"""Points among which one at least must be inside: of the box and, if it is closed, as many near
-the surface."""
+"""Number of points, in the box and for a closed mesh also near its surface, of which at least one
+must be inside."""
 OUTSIDE = 0.05
-"""Winding number of a vertex that is outside: on a surface it is the solid angle within, an
-eighth at the corner of a box; the approximation is off by 0.005."""
+"""Maximum winding number of a point that is outside: on a surface it is the solid angle within, an
+eighth at the corner of a box; the error of the approximation is 0.005."""
 WEIGHTS = np.array([(i, j, 8 - i - j) for i in range(9) for j in range(9 - i)]) / 8
-"""Barycentric coordinates of 45 places of a triangle, its corners among them."""
+"""Barycentric coordinates of 45 points of a triangle, including its corners."""
 EMPTY = 1e-6
-"""Volume of a part, over its area to the power of 3/2, that may be rounding: a ball has 0.09."""
+"""Volume of a part, relative to its area^(3/2), below which it may be rounding; a ball has 0.09."""
 PLANAR = 1e-9
-"""Volume of a tetrahedron, over the cube of its longest edge, below which it is a quadrilateral."""
+"""Volume of a tetrahedron, relative to its longest edge³, below which it is a quadrilateral."""
 CHUNK = 256
-"""Points a call. The library keeps Python's lock while it computes: longer calls would make
-training wait for the thread that labels the next epoch, shorter ones cost a fifth more."""
+"""Points per call. The library holds Python's lock while it computes: longer calls would make
+training wait for the thread that labels the next epoch, shorter ones take a fifth longer."""
 
 DIRECTIONS = np.array([[0.36, 0.48, 0.8], [-0.71, 0.43, 0.56], [0.29, -0.83, -0.47]])
-"""Of rays: along no axis, diagonal or plane that meshes are likely to have."""
+"""Directions of rays, along no axis, diagonal or plane that meshes are likely to have."""
 
 
 @dataclass(frozen=True)
@@ -67,14 +67,14 @@ class Solid:
     high: Array
     """(3,) upper corner."""
     occupied: Callable[[Array], Flags]
-    """Ground truth: points (N, 3) to whether they are inside (N,)."""
+    """Ground truth: function from points (N, 3) to whether they are inside (N,)."""
 
 
 def solid_of_mesh(path: Path, method: Literal["winding", "rays"] = "winding") -> Solid:
     """The solid that a mesh file bounds, its longest axis scaled to 1.
 
-    Doubled faces, holes, clashing orientation, parts that are inside out and, for rays, parts that
-    overlap are warned of, with what is done.
+    Warnings report doubled faces, holes, inconsistent orientation, inside-out parts and, for rays,
+    overlapping parts, and what is done about them.
 
     Raises:
         DataError: the file cannot be read, or its triangles bound no solid: no faces, no
@@ -114,7 +114,7 @@ def solid_of_mesh(path: Path, method: Literal["winding", "rays"] = "winding") ->
     probes = low + np.random.default_rng(0).random((PROBES, 3)) * (high - low)
     if np.abs(winding.numbers(probes)).max() > 1.5:
         logger.warning(
-            "%s: parts overlap, and truth=rays takes what is inside two of them for outside; "
+            "%s: parts overlap, and truth=rays treats points inside two of them as outside; "
             "truth=winding does not",
             path,
         )
@@ -122,7 +122,7 @@ def solid_of_mesh(path: Path, method: Literal["winding", "rays"] = "winding") ->
 
 
 def _scaled(mesh: Triangles, path: Path) -> Triangles:
-    """In the unit cube, without faces that have no area."""
+    """Scale to the unit cube, and drop faces without area."""
     low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
     with np.errstate(over="ignore"):
         extent = float((high - low).max())
@@ -166,13 +166,13 @@ def _warn(path: Path, edges: Edges, doubled: int, turned: int, faces: int) -> No
 
 
 def without_doubles(mesh: Triangles) -> tuple[Triangles, int]:
-    """One face where several coincide and are one surface; and how many were left out.
+    """Keep one of several coinciding faces that are one surface; return also the number left out.
 
     Faces that coincide, in the same or in opposite directions, may be one surface (a doubled
     face, a mesh with a front and a back) or two (two boxes that touch). They are left as they are
     in parts of the mesh whose winding number is a whole number everywhere and not 0. Elsewhere,
     a patch of them is one surface if that closes more edges than it opens, or if the patch has
-    no border. Where all faces of the mesh coincide with others, it is one surface, with holes.
+    no border. If all faces of the mesh coincide with others, it is one surface, with holes.
     """
     faces = _with_equal_diagonals(mesh)
     _, first, group, copies = np.unique(
@@ -192,7 +192,7 @@ def without_doubles(mesh: Triangles) -> tuple[Triangles, int]:
     others = np.bincount(edge[~doubled[group]].reshape(-1), minlength=len(uses))[sides]
     border = np.bincount(sides.reshape(-1), minlength=len(uses))[sides] == 1
     patch = _parts(sides)
-    # by keeping one of two, edges with an odd number of other faces are closed and others opened
+    # keeping one of two closes edges with an odd number of other faces, and opens the others
     votes = np.bincount(patch, weights=((2 * (others % 2) - 1) * border).sum(axis=1))
     free = np.bincount(patch, weights=(border & (others > 0)).sum(axis=1)) == 0
     closed = np.bincount(patch, weights=border.sum(axis=1)) == 0
@@ -205,7 +205,7 @@ def without_doubles(mesh: Triangles) -> tuple[Triangles, int]:
 
 
 def _parts(sides: Indices) -> Indices:
-    """(F,) numbers of the parts that faces, given by their edges (F, 3), form through edges."""
+    """(F,) numbers of the parts that faces, given by their edges (F, 3), form by sharing edges."""
     face = np.repeat(np.arange(len(sides)), 3)
     edge = len(sides) + sides.reshape(-1)
     count = int(edge.max()) + 1
@@ -215,7 +215,7 @@ def _parts(sides: Indices) -> Indices:
 
 
 def _with_equal_diagonals(mesh: Triangles) -> Indices:
-    """The faces (F, 3), flat quadrilaterals that coincide being split along the same diagonal."""
+    """Return the faces (F, 3), with coinciding flat quadrilaterals split along one diagonal."""
     faces = mesh.faces.copy()
     edge, uses, _ = edge_uses(faces)
     order = np.argsort(edge.reshape(-1), kind="stable")
@@ -237,12 +237,11 @@ def _with_equal_diagonals(mesh: Triangles) -> Indices:
 
 
 def oriented(mesh: Triangles, clashing: int) -> tuple[Triangles, int]:
-    """The mesh with faces of each patch turned alike, and outwards.
+    """Orient the faces of each patch alike, and outwards; return also the number of turned faces.
 
-    A patch keeps the orientation that most of its area had, so that the walls of cavities stay
-    what they are; the volume of the whole becomes positive. Then closed parts of negative volume
-    are turned, unless all of them is within the others: those are cavities. Returns also the
-    number of faces that were turned.
+    A patch keeps the orientation that most of its area had, so that walls of cavities stay as
+    they are; the volume of the whole becomes positive. Then closed parts of negative volume are
+    turned, unless they lie entirely within the others: those are cavities.
     """
     faces = mesh.faces
     if clashing:
@@ -264,7 +263,7 @@ def oriented(mesh: Triangles, clashing: int) -> tuple[Triangles, int]:
 
 
 def _inside_out(mesh: Triangles) -> np.ndarray:
-    """(F,) whether a face is of a closed part with negative volume that is no cavity."""
+    """(F,) whether a face belongs to a closed part of negative volume that is no cavity."""
     edge, uses, _ = edge_uses(mesh.faces)
     part = _parts(edge)
     volume = np.bincount(part, weights=signed_volumes(mesh))
@@ -285,24 +284,24 @@ def _inside_out(mesh: Triangles) -> np.ndarray:
 
 
 class WindingNumber:
-    """Inside is where |w| > ½, w the generalized winding number (libigl's fast approximation).
+    """Points are inside if |w| > ½, w the generalized winding number (libigl's approximation).
 
     Jacobson, Kavan, Sorkine-Hornung, "Robust inside-outside segmentation using generalized
     winding numbers", SIGGRAPH 2013; Barill et al., "Fast winding numbers for soups and
-    clouds", SIGGRAPH 2018. Right on self-intersecting and overlapping parts, and graceful on
-    holes, which it closes by a smooth sheet. |w| and not w, so that a part that is inside out
-    beside others is inside all the same.
+    clouds", SIGGRAPH 2018. It is right for self-intersecting and overlapping parts, and closes
+    holes by a smooth sheet. With |w| instead of w, a part that is inside out beside others still
+    counts as inside.
     """
 
     def __init__(self, mesh: Triangles) -> None:
         hierarchy = igl.FastWindingNumberBVH()
-        # let go before Python ends: the binding complains of what is still alive then
+        # released before Python exits, or the binding complains about live objects
         self._held = [hierarchy]
         weakref.finalize(self, self._held.clear)
         hierarchy.init(np.ascontiguousarray(mesh.vertices), np.ascontiguousarray(mesh.faces))
 
     def numbers(self, x: Array) -> Array:
-        """w at points (N, 3); the approximation is off by at most some 0.005."""
+        """w at points (N, 3); the error of the approximation is at most about 0.005."""
         (hierarchy,) = self._held
         parts = [
             np.atleast_1d(hierarchy.winding_number(np.ascontiguousarray(part)))
@@ -317,15 +316,15 @@ class WindingNumber:
 
 
 class RayParity:
-    """Inside is where rays cross the surface an odd number of times (Embree, float32).
+    """Points are inside if rays cross the surface an odd number of times (Embree, float32).
 
-    Only right where the surface is watertight and no two parts overlap. Three fixed directions
-    are counted and the majority decides: a ray through an edge may count it twice or not at all.
-    (trimesh's own ``contains`` settles such doubts by random rays, differently each time.)
+    Only right if the surface is watertight and no two parts overlap. The majority of rays in three
+    fixed directions decides: a ray through an edge may count it twice or not at all. (trimesh's own
+    ``contains`` settles such doubts by random rays, differently each time.)
     """
 
     def __init__(self, mesh: Triangles) -> None:
-        # a second, which planning does without
+        # a second, not needed for planning
         import trimesh
         from trimesh.ray.ray_pyembree import RayMeshIntersector
 

@@ -1,4 +1,4 @@
-"""What a mesh's name means, a built-in shape, a fetched scan or a file; and fetching scans."""
+"""Find the mesh of a name: a built-in shape, a fetched scan or a file; and fetch scans."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from encbench_tasks._occupancy.shapes import SHAPES
 logger = logging.getLogger("encbench")
 REPOSITORY = "https://graphics.stanford.edu/pub/3Dscanrep"
 TIMEOUT = (15, 60)
-"""Seconds to connect, and between two pieces."""
+"""Maximum time to connect, and between two pieces of data [s]."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class FetchableMesh:
     member: str | None
     """Path inside the archive; None: the download is the mesh itself, gzipped."""
     sha256: str | None
-    """Of the unpacked mesh; None: not known here, only the archive's own checksum holds."""
+    """SHA-256 of the unpacked mesh; if None, only the archive's own checksum is checked."""
     size: str
 
 
@@ -66,7 +66,7 @@ def fetched_path(name: str) -> Path:
 
 
 def locate_mesh(mesh: str) -> str | Path:
-    """A built-in shape's name, or the path of a file. A name wins; ``./knot`` is a path.
+    """A built-in shape's name, or the path of a file. Names take precedence; ``./knot`` is a path.
 
     Raises:
         DataError: there is no such shape or file, or the mesh has not been fetched.
@@ -86,7 +86,7 @@ def locate_mesh(mesh: str) -> str | Path:
         if path.is_file():
             return path
         exists = path.exists()
-    # a name that is too long, a home that nobody has
+    # a name that is too long, or the home of an unknown user
     except (OSError, RuntimeError) as error:
         raise DataError(f"no mesh {mesh[:80]!r}: {error}; give a path that can be read") from None
     if exists:
@@ -109,13 +109,12 @@ def data_hash_of(mesh: str) -> str:
 
 
 def fetch(name: str) -> Path:
-    """The path of a mesh of ``MESHES``, downloaded unless it is there already.
+    """Return the path of a mesh of ``MESHES``, downloaded unless it is there already.
 
-    The mesh appears under its name only once its SHA-256 is right; what is damaged is deleted.
+    The mesh appears under its name only after its SHA-256 was checked; a damaged one is deleted.
 
     Raises:
-        DataError: no mesh of that name, the download failed, or it is not the file that it
-            should be.
+        DataError: no mesh of that name, the download failed, or its checksum is wrong.
         StoreError: the cache's folder cannot be written.
     """
     if name not in MESHES:
@@ -128,7 +127,7 @@ def fetch(name: str) -> Path:
                 if mesh.sha256 in (None, pooch.file_hash(str(final))):
                     logger.info("%s is already here: %s", name, final)
                     return final
-                logger.warning("%s is not the file that it should be; fetching it again", final)
+                logger.warning("%s has a wrong checksum; fetching it again", final)
             with TemporaryDirectory(dir=final.parent, ignore_cleanup_errors=True) as folder:
                 unpacked = _download(mesh, folder)
                 digest = pooch.file_hash(str(unpacked))
@@ -147,7 +146,7 @@ def fetch(name: str) -> Path:
 
 
 def _download(mesh: FetchableMesh, folder: str) -> Path:
-    """The unpacked mesh, in a folder.
+    """Download a mesh, and return its path, unpacked, in a folder.
 
     Proxies come from the environment (``HTTPS_PROXY``, ``NO_PROXY``), as requests reads it.
     """
@@ -156,7 +155,7 @@ def _download(mesh: FetchableMesh, folder: str) -> Path:
     unpack = pooch.Untar([mesh.member]) if mesh.member else pooch.Decompress("gzip")
     with Progress(console=Console(stderr=True)) as progress:
         bar = _Bar(progress, progress.add_task(mesh.url.rsplit("/", 1)[-1], total=None))
-        # identity: a server must not unpack what is packed
+        # the server must not decompress the file
         headers = {"Accept-Encoding": "identity"}
         downloader = pooch.HTTPDownloader(bar, timeout=TIMEOUT, headers=headers)
         try:

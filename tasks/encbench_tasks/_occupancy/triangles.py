@@ -13,9 +13,9 @@ Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 MOST_CORNERS = 512
-"""Of a face whose ears are cut off: the time for that grows with their cube."""
+"""Maximum number of corners for ear clipping, whose time grows with their cube."""
 ROUNDING = 1e-9
-"""Area of a triangle outside its polygon, over the polygon's, that may be rounding."""
+"""Area of a triangle outside its polygon, relative to the polygon's, that may be rounding."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Triangles:
 
     @cached_property
     def area_vectors(self) -> Array:
-        """(F, 3) normals as long as the triangles' areas."""
+        """(F, 3) normals whose lengths are the triangles' areas."""
         a, b, c = (self.vertices[self.faces[:, k]] for k in range(3))
         cross: Array = np.cross(b - a, c - a) / 2
         return cross
@@ -47,11 +47,11 @@ class Triangles:
         """``count`` points (count, 3) uniform over the area, and unit normals (count, 3)."""
         ends = np.cumsum(self.areas)
         face = np.searchsorted(ends, rng.random(count) * ends[-1], side="right")
-        # rounding may reach the very end of the last triangles, which may have no area
+        # rounding may choose the last triangles, which may have no area
         face = np.minimum(face, int(np.flatnonzero(self.areas)[-1]))
         a, b, c = (self.vertices[self.faces[face, k]] for k in range(3))
         u, v = rng.random((2, count, 1))
-        # the square's far half folds onto the triangle
+        # the far half of the square is folded onto the triangle
         folded = u + v > 1
         u, v = np.where(folded, 1 - u, u), np.where(folded, 1 - v, v)
         points: Array = a + u * (b - a) + v * (c - a)
@@ -75,12 +75,12 @@ class Edges:
 
 
 def edge_uses(faces: Indices) -> tuple[Indices, Indices, Indices]:
-    """Which edge each side of a face is (F, 3), how many faces an edge has, and their balance.
+    """Return the edge of each side of a face (F, 3), and per edge (E,) faces and their balance.
 
-    The balance is the number of faces that run along an edge (E,) from its lower to its higher
-    vertex, less those that run the other way.
+    The balance is the number of faces that run along an edge from its lower to its higher vertex,
+    minus the number of those that run the other way.
     """
-    from trimesh.geometry import faces_to_edges  # a second, which planning does without
+    from trimesh.geometry import faces_to_edges  # a second, not needed for planning
 
     sides: Indices = faces_to_edges(faces)  # type: ignore[no-untyped-call] # trimesh leaves it untyped
     forward = sides[:, 0] < sides[:, 1]
@@ -103,7 +103,7 @@ def edges_of(faces: Indices) -> Edges:
 def signed_volume(mesh: Triangles) -> float:
     """Enclosed volume, positive if faces are counter-clockwise seen from outside.
 
-    Exact for closed surfaces; for holed ones that of the cone to the vertices' mean.
+    Exact for closed surfaces; holes are closed by cones to the vertices' mean.
     """
     return float(signed_volumes(mesh).sum())
 
@@ -116,7 +116,7 @@ def signed_volumes(mesh: Triangles) -> Array:
 
 
 def into_unit_cube(low: Array, high: Array) -> tuple[float, Array]:
-    """Scale s and shift t such that x·s + t has 1 as longest side, centred in [0, 1]³."""
+    """Scale s and shift t such that x·s + t has the longest side 1 and is centred in [0, 1]³."""
     scale = 1.0 / float((high - low).max())
     shift: Array = 0.5 - (low + high) / 2 * scale
     return scale, shift
@@ -125,10 +125,10 @@ def into_unit_cube(low: Array, high: Array) -> tuple[float, Array]:
 def triangulated(faces: Any, vertices: Array) -> Indices:
     """Triangles (F, 3) of faces, an array (n, k) or rows of any length, at vertices (V, 3).
 
-    A face becomes a fan about its first corner. Where the face bends inwards, so that this fan
-    would leave it, about another corner; and where no fan fits, its ears are cut off.
+    A face becomes a fan about its first corner, or about another one if this fan would leave the
+    face, which is then not convex; if no fan fits, it is split by ear clipping.
     """
-    from trimesh.geometry import triangulate_quads  # a second, which planning does without
+    from trimesh.geometry import triangulate_quads  # a second, not needed for planning
 
     lengths = np.fromiter(map(len, faces), np.int64, len(faces))
     if (lengths == 3).all():
@@ -138,7 +138,7 @@ def triangulated(faces: Any, vertices: Array) -> Indices:
     for count in set(lengths[lengths > 3].tolist()):
         numbers = np.flatnonzero(lengths == count)
         polygons = np.stack([fans[number] for number in numbers])
-        # a corner that is no vertex is complained of later
+        # corners that are no vertices are refused later
         bent = np.flatnonzero(((polygons >= 0) & (polygons < len(vertices))).all(axis=1))
         for _ in range(count):
             bent = bent[~_fans_fit(vertices[polygons[bent]])]
@@ -153,7 +153,7 @@ def triangulated(faces: Any, vertices: Array) -> Indices:
 
 
 def _fans_fit(corners: Array) -> Flags:
-    """(n,) whether triangles about the first of the corners (n, k, 3) all face like the whole."""
+    """(n,) whether all triangles about the first of the corners (n, k, 3) face like the polygon."""
     rays = corners[:, 1:] - corners[:, :1]
     areas = np.cross(rays[:, :-1], rays[:, 1:])
     whole = areas.sum(axis=1)
@@ -168,11 +168,11 @@ def _ears(corners: Array) -> Indices:
     normal = np.cross(rays[:-1], rays[1:]).sum(axis=0)
     axis = int(np.abs(normal).argmax())
     flat = np.delete(corners, axis, axis=1)
-    if (normal[axis] > 0) == (axis == 1):  # without y, x and z are left in the other order
+    if (normal[axis] > 0) == (axis == 1):  # without y, x and z have the opposite orientation
         flat = flat[:, ::-1]
 
     def side(a: int, b: int, points: Array) -> Array:
-        """Positive where points (n, 2) lie to the left of the line from corner a to b."""
+        """Positive for points (n, 2) to the left of the line from corner a to b."""
         along, to = flat[b] - flat[a], points - flat[a]
         sides: Array = along[0] * to[:, 1] - along[1] * to[:, 0]
         return sides
@@ -185,7 +185,7 @@ def _ears(corners: Array) -> Indices:
             within = (side(a, b, others) >= 0) & (side(b, c, others) >= 0)
             if side(a, b, flat[[c]])[0] > 0 and not (within & (side(c, a, others) >= 0)).any():
                 break
-        else:  # it crosses itself: any corner
+        else:  # the polygon crosses itself: take any corner
             at, (a, b, c) = 1, left[:3]
         triangles.append((a, b, c))
         left.pop(at)

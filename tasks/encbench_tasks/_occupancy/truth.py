@@ -1,4 +1,4 @@
-"""What a prediction is compared with: it depends on the mesh alone and is computed once."""
+"""The truth that predictions are compared with, which depends on the mesh and is computed once."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ TruthMethod = Literal["auto", "winding", "rays"]
 UNIFORM_POINTS = 1 << 18
 NEAR_POINTS = 1 << 16
 NEAR_SIGMA = 0.01
-"""How near the points of the near-surface IoU are, in longest sides: always the same, whatever
-training used."""
+"""σ of the points of the near-surface IoU [longest sides]: always the same, whatever training
+used."""
 SURFACE_SAMPLES = 1 << 16
 SEED = 2
 
 
 class Truth:
-    """The true side of every comparison, made on first use.
+    """The true side of every comparison, computed on first use.
 
     Args:
         solid: the truth.
-        identity: of the solid and of how points are labelled.
+        identity: identifies the solid and the method of labelling.
     """
 
     def __init__(self, solid: Solid, identity: str) -> None:
@@ -57,7 +57,7 @@ class Truth:
         return sampled(self.solid.surface)
 
     def cast(self, side: int) -> list[tuple[Array, Array]]:
-        """``cast_mesh`` of the views, of side² rays each."""
+        """``cast_mesh`` of the views, with side² rays each."""
         if side not in self._cast:
             identity = f"{VERSION} {self.identity}"
             self._cast[side] = kept_on_disk(_cast, ["solid"])(identity, side, self.solid)
@@ -68,7 +68,7 @@ def _cast(identity: str, side: int, solid: Solid) -> list[tuple[Array, Array]]:
     return [cast_mesh(solid.surface, view) for view in views_of(solid.low, solid.high, side)]
 
 
-@lru_cache(maxsize=2)  # a mesh of a million faces holds some hundred MB
+@lru_cache(maxsize=2)  # a mesh of a million faces takes about 100 MB
 def truth_of(mesh: str, method: TruthMethod, data_hash: str) -> Truth:
     """The truth of a mesh, the same object for all cells of a process.
 
@@ -95,7 +95,7 @@ def _solid(mesh: str, method: TruthMethod) -> Solid:
 
 
 def sampled(mesh: Triangles) -> Surface:
-    """A mesh with samples; empty arrays where it has no area."""
+    """A mesh with samples; empty arrays if it has no area."""
     if not len(mesh.faces) or not mesh.areas.sum():
         nothing = np.empty((0, 3))
         return Surface(nothing, np.empty((0, 3), np.int64), nothing, nothing)

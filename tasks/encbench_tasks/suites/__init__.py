@@ -10,6 +10,6 @@ from encbench import hookimpl
 def encbench_suites() -> Mapping[str, Path]:
     folder = Path(__file__).parent
     found = {file.relative_to(folder).with_suffix(""): file for file in folder.rglob("*.toml")}
-    # those in folders, which belong together, after the others
+    # suites in folders, which belong together, come after the others
     names = sorted(found, key=lambda name: (len(name.parts), name))
     return {str(name): found[name] for name in names}
