@@ -121,5 +121,5 @@ def test_several_folders_become_one_page_with_a_link_to_the_page_of_each(
         assert f"| `{encoding}`" in text
     with pytest.raises(UsageError, match="give one with -o"):
         leaderboard([Path(folder) for folder in folders])
-    with pytest.raises(UsageError, match="one name"):
+    with pytest.raises(UsageError, match="the same name"):
         leaderboard([results.directory, results.directory], out)

@@ -1,4 +1,4 @@
-"""Eq. 13 on kernels with the same weights, against Jacobians row by row."""
+"""Eq. 13 for kernels with the same weights, against Jacobians computed row by row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is run for the paper: planned in full, run where it is tiny, refused where it is wrong."""
+"""Experiments for the paper: planned at full scale, run at the smallest, and errors."""
 
 from __future__ import annotations
 

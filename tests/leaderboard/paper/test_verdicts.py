@@ -1,4 +1,4 @@
-"""When ours agrees with the paper, and the page that says so."""
+"""When our numbers agree with the paper, and the page that says so."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_claim_survives_where_both_questions_agree() -> None:
 
 @pytest.fixture
 def evidence(tmp_path: Path) -> Evidence:
-    """Table 3 with the paper's own PSNRs on three photographs; read literally, all but one
+    """Table 3 with the paper's own PSNRs on three photographs; in the literal reading, all but one
     diverge."""
     records = {}
     for name in READINGS[:2]:
@@ -108,7 +108,7 @@ def test_the_page_answers_each_claim_that_was_run(evidence: Evidence) -> None:
     assert "+5.0 [+5.0, +5.0] dB" in lines["MPE k=2 L=1 200² over FFE L=16"]
     assert " agrees " in lines["MPE k=2 L=1 200² over FFE L=16"]
     asked = {claim.statement for claim in CLAIMS if claim.needs in READINGS[:2]}
-    # these records have no kernels' parts
+    # these records have no parts of kernels
     assert asked - lines.keys() == {"λ_i(K_MLP) + λ_n(K_enc) ≤ λ_i(K)"}
     assert "The same order on solids" not in lines
     assert "nan" not in page

@@ -1,4 +1,4 @@
-"""The page in a real browser, and what tests ask of it."""
+"""A page in a real browser, with methods for tests."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ Scheme = Literal["light", "dark"]
 
 
 class Opened:
-    """A tab of the browser, with all that its page asked for and complained of.
+    """A tab of the browser, with the requests and console messages of its page.
 
-    Pages are opened in it one after another: in a tab of its own each would compile Plotly anew,
+    Pages are opened in one tab, one after another: in a new tab each would compile Plotly again,
     which takes seconds.
     """
 
@@ -44,7 +44,7 @@ class Opened:
         self.page.on("request", lambda request: self.asked.append(request.url))
 
     def open(self, file: Path, hash: str = "", color_scheme: Scheme = "light") -> None:
-        """A page, with nothing left of the one before."""
+        """Open a page, with nothing left of the one before."""
         self.page.goto("about:blank")
         self.page.mouse.move(0, 0)
         self.page.set_viewport_size({"width": 1280, "height": 900})
@@ -62,7 +62,7 @@ class Opened:
         self.ready()
 
     def table(self, name: str = "standings") -> Locator:
-        """The table of that name in what is shown."""
+        """The visible table of that name."""
         return self.page.locator(f".table[data-name={name}]:visible").first
 
     def rows(self, name: str = "standings") -> Locator:
@@ -73,11 +73,11 @@ class Opened:
         return self.rows(name).locator("td.code")
 
     def shows(self, labels: Sequence[str], name: str = "standings") -> None:
-        """These are the entries of a table."""
+        """Expect that these are the entries of a table."""
         expect(self.entries(name)).to_have_text(list(labels))
 
     def begins(self, labels: Sequence[str]) -> None:
-        """These are the first entries of the standings."""
+        """Expect that these are the first entries of the standings."""
         for place, label in enumerate(labels):
             expect(self.entries().nth(place)).to_have_text(label)
 
@@ -95,11 +95,11 @@ class Opened:
             expect(head).to_have_attribute("aria-sort", re.compile("ending"))
 
     def opened(self) -> Locator:
-        """What an opened row shows."""
+        """The details of an opened row."""
         return self.table().locator(".details")
 
     def figure(self, name: str) -> Locator:
-        """A figure in what is shown, scrolled to and drawn."""
+        """A visible figure, scrolled to and drawn."""
         found = self.page.locator(f".figure[data-name={name}]:visible").first
         found.scroll_into_view_if_needed()
         expect(found).to_have_attribute("data-ready", "")
@@ -130,7 +130,7 @@ class Opened:
         return self.page.locator(".hoverlayer .hovertext")
 
     def stayed_quiet(self) -> None:
-        """Nothing was complained of, and nothing asked for that is not in the file."""
+        """Assert that there were no console messages, and no requests for anything outside."""
         assert self.said == []
         outside = [url for url in self.asked if not url.startswith(("data:", "file:", "blob:"))]
         assert outside == []

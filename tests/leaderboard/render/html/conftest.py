@@ -15,7 +15,7 @@ from tests.leaderboard.render.html.pages import page
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    # Until it is stopped its event loop counts as running, which other packages' tests forbid.
+    # Until it is stopped, its event loop counts as running, which other packages' tests forbid.
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
         yield started
@@ -36,7 +36,7 @@ def kept_tab(browser: Browser) -> Opened:
 
 @pytest.fixture
 def tab(kept_tab: Opened) -> Iterator[Opened]:
-    """For a page that a test opens."""
+    """A tab for the page that a test opens."""
     yield kept_tab
     kept_tab.stayed_quiet()
 

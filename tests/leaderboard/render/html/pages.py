@@ -1,4 +1,4 @@
-"""Pages made by hand for the HTML renderer: three tasks, eight entries, failures, hostile text."""
+"""Handmade pages for the HTML renderer: three tasks, eight entries, failures, hostile text."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ COLUMNS = (
 
 
 def page(folder: Path, *, hostile: bool = True, warnings: bool = True) -> Page:
-    """A page with everything that a page can hold; its pictures are written to a folder.
+    """A page with every kind of block; its pictures are written to a folder.
 
     Args:
         folder: for the pictures.
@@ -224,7 +224,7 @@ def costs(kept: list[str]) -> list[Panel]:
 
 
 def picture(folder: Path, name: str) -> Path:
-    """A photograph of a gradient; every name its own."""
+    """A picture of a gradient, different for each name."""
     file = folder / f"{name}.png"
     rows, columns = np.mgrid[0:48, 0:67]
     shift = zlib.crc32(name.encode())
@@ -236,7 +236,7 @@ def picture(folder: Path, name: str) -> Path:
 
 
 def many_entries(entries: int, sections: int, *, seeds: int = 5, drawn: int = 25) -> Page:
-    """A page of as many records as entries × sections × seeds, each with its own details."""
+    """A page of entries × sections × seeds records, each with its own details."""
     names = [f"ffe:levels={i}" for i in range(entries)]
     rng = np.random.default_rng(0)
     columns = [*COLUMNS, *(Column(f"extra{i}", f"extra {i}", first=False) for i in range(8))]

@@ -1,4 +1,4 @@
-"""Pictures in the page are the records' files, the best first."""
+"""Pictures in the page are the records' files, best entries first."""
 
 from __future__ import annotations
 

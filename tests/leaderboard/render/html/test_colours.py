@@ -31,7 +31,7 @@ def contrast(one: str, other: str) -> float:
 def test_contrast_is_that_of_wcag() -> None:
     assert contrast("#000000", "#ffffff") == pytest.approx(21.0)
     assert contrast("#ffffff", "#ffffff") == 1.0
-    # The grey that the recommendation's own understanding document names as just enough.
+    # The grey that the "Understanding" document of the recommendation names as just enough.
     assert contrast("#767676", "#ffffff") == pytest.approx(4.54, abs=0.005)
 
 

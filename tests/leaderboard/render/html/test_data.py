@@ -1,4 +1,4 @@
-"""What the page's script reads, before a browser does."""
+"""Data for the page's script, checked without a browser."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.leaderboard.render.html.pages import HOSTILE, spectra
 
 
 def options(values: list[Value], column: Column | None = None) -> list[list[Any]]:
-    """(shown, sorted by, found and copied) of a column's values, after a trip through JSON."""
+    """(HTML, sort key, text to copy) of a column's values, after a round trip through JSON."""
     column = column or Column("psnr", "PSNR [dB] ↑")
     table = Table("t", [column], [Row([value]) for value in values])
     text = embedded(table_options(table, Entries([]), openable=False))

@@ -1,4 +1,4 @@
-"""The address holds what was chosen, and survives what is done to it by hand."""
+"""The address holds the page's state, and edits of it by hand do no harm."""
 
 from __future__ import annotations
 

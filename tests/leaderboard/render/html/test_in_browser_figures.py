@@ -1,4 +1,4 @@
-"""Figures answer pointer and keys with the series' own numbers."""
+"""Figures show the series' own numbers to the pointer and the keys."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_axes_switch_between_linear_and_log_and_zoom(opened: Opened) -> None:
     expect(figure.locator(".zoombox")).to_have_count(0)
     low, high = opened.plot("curves")["range"]
     assert whole[0] < low < high < whole[1]
-    # Another entry hidden, another theme: the zoom stays.
+    # The zoom stays when another entry is hidden, and in another theme.
     figure.locator(".legend button").first.click()
     assert opened.plot("curves")["range"] == [low, high]
 
@@ -129,7 +129,7 @@ def test_the_arrow_keys_walk_along_a_line(opened: Opened) -> None:
         opened.page.keyboard.press("ArrowRight")
     expect(opened.tip()).to_contain_text("index of the eigenvalue: 3")
     expect(opened.tip()).to_contain_text("start")
-    # The line after it, of the same entry.
+    # The next line of the same entry.
     opened.page.keyboard.press("End")
     expect(opened.tip()).to_contain_text("end")
     last = series[3].y[-1]

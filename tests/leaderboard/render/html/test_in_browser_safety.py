@@ -1,4 +1,4 @@
-"""The page asks for nothing, and foreign text does nothing."""
+"""The page makes no requests, and text from records does nothing."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def test_filters_are_joined_and_counted_and_cleared_together(opened: Opened) -> 
 
 
 def test_failures_stand_out_and_say_how_they_ended(opened: Opened) -> None:
-    # Shown because a cell did not finish; hidden at first where all did.
+    # Shown because a cell did not finish; hidden at first if all did.
     expect(opened.head("status")).to_be_visible()
     row = opened.rows().filter(has_text="siren")
     assert row.locator(".c-status").inner_text() == "diverged"

@@ -1,4 +1,4 @@
-"""The page is one file that lets nothing in or out."""
+"""The page is one file that neither loads nor sends anything."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Elements(HTMLParser):
 def test_the_page_refers_to_nothing_that_is_not_asked_for(text: str) -> None:
     names = ("src", "href", "action", "srcset", "poster")
     refers = {of.get(name) or "" for _, of in Elements(text).found for name in names}
-    # A link in a text is followed by a reader alone.
+    # Only a reader follows a link in a text.
     outside = {link for link in refers if link and not link.startswith(("#", "data:"))}
     assert outside == {"https://example.org/paper"}
     assert "@import" not in text.partition("</style>")[0]
@@ -57,7 +57,7 @@ def test_the_policy_allows_these_scripts_and_this_style_and_no_other(text: str) 
         digests = [hashlib.sha256(body.encode()).digest() for body in bodies]
         return [f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests]
 
-    # Plotly lies in the page as text, and runs when the first figure is scrolled to.
+    # Plotly is in the page as text, and runs when the first figure is scrolled to.
     assert rules["script-src"].split() == [
         *hashes("script"),
         *hashes('script type="text/plain" id="plotly"'),
@@ -75,7 +75,7 @@ def test_foreign_text_is_text_everywhere(text: str) -> None:
     assert text.count("<script") == text.count("</script>")
     assert "<!--" not in text
     tags = [tag for tag, _ in Elements(text).found]
-    # Those of the places where two pictures are laid side by side.
+    # Those of the widgets that compare two pictures.
     assert tags.count("img") == 2 * text.count('class="compare"')
     assert text.count("window.hacked=1") > 0
 
