@@ -1,4 +1,4 @@
-"""The built-in encodings, one a file; the file's name is the registered name."""
+"""The built-in encodings, one per file; the file name is the registered name."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Constants of encodings under ``half()`` and ``bfloat16()``: they keep their precision."""
+"""Base class that keeps the precision of constants under ``half()`` and ``bfloat16()``."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from encbench import Encoding
 class ConstantsKept(Encoding):
     """An encoding whose buffers (scales, shifts, frequencies) are never rounded to 16 bits.
 
-    ``half()`` and ``bfloat16()`` convert its parameters only: where a point lies in a grid or
-    within a period decides about everything else, and ``float()`` could not bring it back.
+    ``half()`` and ``bfloat16()`` convert only its parameters. Rounded buffers would move points to
+    other cells or phases, and ``float()`` could not restore them.
     """
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
@@ -28,5 +28,5 @@ class ConstantsKept(Encoding):
 
 
 def at_least_float32(x: Tensor) -> Tensor:
-    """x, in float32 if it has 16 bits: a fine grid has more nodes than those can tell apart."""
+    """x, in float32 if it has 16 bits, which cannot distinguish all nodes of a fine grid."""
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x

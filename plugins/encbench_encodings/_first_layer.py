@@ -1,4 +1,4 @@
-"""First layers of networks with an activation of their own: SIREN, FINER, WIRE."""
+"""Base class of first layers of networks with special activations: SIREN, FINER, WIRE, Gaussian."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Omega0 = Annotated[Positive, Field(description="ω0, frequency of this layer")]
 
 
 class FirstLayer(Encoding):
-    """φ(z) of z = W(2x − 1) + b, learned; ω is the frequency within φ.
+    """φ(z) with z = W(2x − 1) + b, W and b learned; ω is the frequency in φ.
 
-    In a network of standard parameterization W and b are the parameters, as in the publications.
-    ω > 1 then makes this layer's share of the kernel some ω² times what that of the coordinates
-    would be. Behind it, a network in NTK parameterization, whose layers have a share of order
-    one each, would hardly learn: at ω = 30 the critical learning rate falls by a factor of 500.
-    There the parameters are ωW and ωb, the phases that hidden layers have too when ω cancels (see
-    ``encbench.network.activations``). Features are the same either way.
+    With standard parameterization of the network, W and b are the parameters, as in the
+    publications. ω > 1 then multiplies this layer's part of the kernel by about ω². In NTK
+    parameterization, where each layer's part of the kernel is of order one, the network would
+    then hardly learn: at ω = 30 the critical learning rate decreases by a factor of 500. With that
+    parameterization, the parameters are therefore ωW and ωb, as in hidden layers, where ω cancels
+    (see ``encbench.network.activations``). The features are the same in both cases.
     """
 
     max_dim = 4

@@ -1,14 +1,14 @@
-"""Multilevel grids on a GPU: features, and the table's gradient, in one pass over the points.
+"""Triton kernels of multilevel grids: features and the table's gradient in one pass over points.
 
-The operations of torch store rows and weights of all corners, L · 2^d of each at a point; here
-they are computed where they are used. A program takes ``BLOCK`` points at one level. Levels come
-one after another, so that the table of one stays in the cache.
+torch's operations store the rows and weights of all corners, L · 2^d of each per point; the kernels
+compute them when they are needed. A program handles ``BLOCK`` points at one level. Levels are
+processed one after another, so that the table of one level stays in the cache.
 
-Positions are rounded as torch rounds them, product and sum apart (``enable_fp_fusion=False``): a
-fused multiply-add would put points at the border of a cell into another one. Indices are exact in
-uint32: that of a corner is below twice the number of vertices, of which a level has less than 2^31.
+Positions are rounded as in torch, product and sum separately (``enable_fp_fusion=False``): a fused
+multiply-add would move points at cell borders to another cell. Indices are exact in uint32: a
+corner's index is below twice the number of vertices, and a level has fewer than 2^31 vertices.
 
-Needs Triton, which is imported with this module; ``MultilevelGrid.forward`` does so on a GPU only.
+Importing this module imports Triton; ``MultilevelGrid.forward`` imports it only for a GPU.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ WARPS = 8
 SMOOTHNESS = {"nearest": 0, "linear": 1, "smoothstep": 2}
 
 failure = ""
-"""Why the kernels could not be built; torch's operations stand in."""
+"""Why the kernels could not be built, so that torch's operations are used instead; else ""."""
 
 
 def fused_features(table: Tensor, x: Tensor, grid: MultilevelGrid) -> Tensor:
-    """``grid.interpolated(table, x)``, differentiable in the table to any order, not in x.
+    """``grid.interpolated(table, x)``, differentiable with respect to the table to any order.
 
     Args:
         table: (rows, F) float32.
         x: (N, d) float32, on the same device.
-        grid: of which ``layout`` is known.
+        grid: a grid with a ``layout``.
     """
     if failure:
         return grid.interpolated(table, x)
@@ -54,7 +54,7 @@ def fused_features(table: Tensor, x: Tensor, grid: MultilevelGrid) -> Tensor:
 
 
 class _Features(torch.autograd.Function):
-    """(rows, F) to (N, L · F): linear in the table, with ``_Gradient`` as its transpose."""
+    """Maps (rows, F) to (N, L · F), linear in the table; ``_Gradient`` is the transpose."""
 
     @staticmethod
     def forward(table: Tensor, x: Tensor, grid: MultilevelGrid) -> Tensor:
@@ -84,7 +84,7 @@ class _Features(torch.autograd.Function):
 
 
 class _Gradient(torch.autograd.Function):
-    """(N, L · F) to (rows, F): the gradient of the table from that of the features."""
+    """Maps (N, L · F) to (rows, F): the features' gradient to the table's gradient."""
 
     @staticmethod
     def forward(grad: Tensor, x: Tensor, grid: MultilevelGrid) -> Tensor:
@@ -118,23 +118,23 @@ def _batched(
 
 
 def _plain_features(table: Tensor, x: Tensor, grid: MultilevelGrid) -> Tensor:
-    """The features in operations that batch of themselves."""
+    """The features, in torch operations, which support ``vmap``."""
     rows, weights = grid.rows_and_weights(x)
     values = gather_and_sum(table, rows, weights)
     return values.reshape(len(x), -1)
 
 
 def _plain_gradient(grad: Tensor, x: Tensor, grid: MultilevelGrid) -> Tensor:
-    """The gradient likewise."""
+    """The table's gradient, in torch operations, which support ``vmap``."""
     rows, weights = grid.rows_and_weights(x)
     return gradient_of_rows(grad.reshape(*rows.shape[:2], -1), rows, weights, grid.starts[-1])
 
 
 def _launched(kernel: Any, source: Tensor, x: Tensor, out: Tensor, grid: MultilevelGrid) -> bool:
-    """Whether ``kernel`` fills ``out`` from ``source``; once one could not be built, none does."""
+    """Launch ``kernel`` to fill ``out``; False if it, or a kernel before it, could not be built."""
     global failure
     layout = grid.layout
-    # tensors of ``torch.autograd.grad(is_grads_batched=True)`` have no memory of their own
+    # batched tensors of ``torch.autograd.grad(is_grads_batched=True)`` have no storage
     if failure or layout is None or torch._C._functorch.is_legacy_batchedtensor(source):
         return False
     programs = (triton.cdiv(len(x), BLOCK), len(grid.starts) - 1)
@@ -161,7 +161,7 @@ def _launched(kernel: Any, source: Tensor, x: Tensor, out: Tensor, grid: Multile
                 enable_fp_fusion=False,
             )
     except Exception as error:
-        # what Triton's compiler, a C compiler, the driver and their subprocesses may raise
+        # Triton's compiler, the C compiler, the driver and subprocesses may raise anything
         failure = error_line(error)
         logger.warning("%s: %s", WITHOUT_KERNELS, failure)
         return False
@@ -172,7 +172,7 @@ def _launched(kernel: Any, source: Tensor, x: Tensor, out: Tensor, grid: Multile
 def _sum_corners(
     table,  # (rows, F) float32
     x,  # (N, D) float32
-    levels,  # (L, 4 + D) int64: first row, entries, last cell, scale's bits, factors
+    levels,  # (L, 4 + D) int64: first row, entries, last cell, bits of scale, factors
     out,  # (N, L · F) float32
     offset,
     dense,
@@ -247,10 +247,10 @@ def _ends(
     D: tl.constexpr,
     SMOOTHNESS: tl.constexpr,
 ):
-    """For each axis the part of an index, and the weight, at the lower and upper end of the cell.
+    """For each axis, the terms of the index and the weights at both ends of the cell.
 
-    (lower part, upper part, lower weight, upper weight), of which nearest has the lower end only,
-    with weight 1, or NaN where a coordinate is no number.
+    A tuple (lower term, upper term, lower weight, upper weight) per axis. With "nearest" only the
+    lower end is used, with weight 1, or NaN if the coordinate is NaN or infinite.
     """
     constants = levels + level * (D + 4)
     last = tl.load(constants + 2).to(tl.uint32)
@@ -260,7 +260,7 @@ def _ends(
         factor = tl.load(constants + 4 + axis).to(tl.uint32)
         coordinate = tl.load(x + point * D + axis, mask=point < count, other=0.0)
         position = coordinate * scale + offset
-        # a number, even for NaN, that uint32 holds
+        # representable in uint32, even for NaN
         bounded = tl.minimum(tl.maximum(tl.floor(position), 0.0), 4294967040.0)
         cell = tl.minimum(bounded.to(tl.uint32), last)
         place = position - cell.to(tl.float32)
@@ -281,7 +281,7 @@ def _corner(
     HASHED: tl.constexpr,
     WRAPS_ONCE: tl.constexpr,
 ):
-    """Entry (BLOCK,) int64 within the level, and weight, of a corner: bit a says which end."""
+    """Entry (BLOCK,) int64 within the level and weight of a corner; bit a selects axis a's end."""
     index = ends[0][corner & 1]
     weight = ends[0][2 + (corner & 1)]
     for axis in tl.static_range(1, D):

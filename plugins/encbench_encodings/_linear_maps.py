@@ -1,4 +1,4 @@
-"""Learned linear maps of fixed features: their parameters follow the network's."""
+"""Base class of learned linear maps of fixed features, in the network's parameterization."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from encbench_encodings._constants import ConstantsKept
 
 
 class LinearMaps(ConstantsKept):
-    """W_b φ + b_b of features φ that are not learned, for each of several maps b.
+    """Several linear maps W_b φ + b_b of features φ that are not learned.
 
     In NTK parameterization the parameters are W_b/s and the features s φ, so that the maps learn
-    at a pace with the network's layers; what is computed is the same either way.
+    at the same rate as the network's layers; the result is the same in both parameterizations.
 
     Args:
         maps: the layers, with their initial weights.
-        scale: s, the size of a weight at the start or of its order.
+        scale: s, the magnitude of an initial weight.
     """
 
     def __init__(self, in_dim: int, out_dim: int, maps: Sequence[nn.Linear], scale: float) -> None:

@@ -1,4 +1,4 @@
-"""Several grids with one table for all: with nodes on both borders, and hashed."""
+"""Base classes of encodings with several grids in one table: dense and hashed."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ SparseGradients = Annotated[
 logger = logging.getLogger("encbench")
 
 MOST_NODES = 1 << 24
-"""Vertices of a level, beyond which their rows are not listed."""
+"""Maximum number of vertices of a level whose rows ``node_rows`` lists."""
 PRIMES = (1, 2654435761, 805459861, 3674653429)
 
 
 @cache
 def _loaded_kernels() -> ModuleType | str:
-    """The kernels for a GPU; where Triton cannot be imported, why not, after a warning."""
+    """The module of GPU kernels; if it cannot be imported, warn and return the reason."""
     try:
         from encbench_encodings import _kernels
     except Exception as error:  # whatever a broken installation raises
@@ -57,28 +57,28 @@ def _loaded_kernels() -> ModuleType | str:
 
 @dataclass(frozen=True)
 class VertexLayout:
-    """How the kernels find the vertices around a point: at x · scale + ``offset`` in cells."""
+    """How the kernels find the vertices around a point, at position x · scale + ``offset``."""
 
     dense: int
-    """Levels before those that are hashed."""
+    """Number of levels that are not hashed; they come first."""
     offset: float = 0.0
     interpolation: str = "linear"
     wraps_once: bool = True
-    """Whether no index reaches twice the entries of its level."""
+    """Whether every dense index is below twice the number of entries of its level."""
 
 
 class MultilevelGrid(ConstantsKept):
-    """Base of grids: L levels of vertices with F features each, all in one table.
+    """Base class of grids: L levels of vertices with F features each, all in one table.
 
-    One table and not one a level: a single lookup serves all levels. Features are ordered by
-    level, then by column of the table; the coordinates come last where they are included. A table
-    in float16 or bfloat16 is read at positions that are computed in float32.
+    With one table instead of one per level, a single lookup serves all levels. Features are ordered
+    by level, then by column of the table; the coordinates come last if they are included. A table
+    in float16 or bfloat16 is read at positions computed in float32.
 
     Attributes:
         table: (rows, F) parameter. Level l owns the rows from ``starts[l]`` to ``starts[l + 1]``.
         starts: L + 1 row numbers.
         sparse_gradients: whether the table's gradient is a sparse COO tensor.
-        layout: what the kernels for a GPU need to know; None where they do not know the grid.
+        layout: description of the grid for the GPU kernels; None if they do not support it.
     """
 
     layout: VertexLayout | None = None
@@ -102,7 +102,7 @@ class MultilevelGrid(ConstantsKept):
 
     @abstractmethod
     def corners(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Entries of each level that x (N, d) reads, and with which weights.
+        """Entries of each level that x (N, d) reads, and their weights.
 
         Returns:
             (m, N, L) int64 rows counted within the level, and (m, N, L) weights in x's dtype.
@@ -110,7 +110,7 @@ class MultilevelGrid(ConstantsKept):
 
     def rows_and_weights(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Rows of the table (N, L, m) int64 that x (N, d) reads, and weights (N, L, m)."""
-        # other columns would be left out, or broadcast: a wrong result, not an error
+        # a wrong number of columns would be ignored or broadcast, and give wrong results
         if x.shape[1] != self.in_dim:
             raise ValueError(
                 f"the encoding was built for in_dim={self.in_dim}, got x of shape {tuple(x.shape)}"
@@ -145,18 +145,18 @@ class MultilevelGrid(ConstantsKept):
         """Let ``forward`` use the kernels on a GPU.
 
         Args:
-            scales: (L,), cells on a unit of length.
-            last: (L,), number of the last cell along an axis.
-            entries: L numbers, rows of each level.
-            factors: (L, d), by which a vertex's coordinates are multiplied for its index.
+            scales: (L,), cells per unit length.
+            last: (L,), index of the last cell along an axis.
+            entries: number of rows of each of the L levels.
+            factors: (L, d), factors of a vertex's coordinates in its index.
         """
         self.layout = layout
-        bits = scales.float().view(torch.int32)  # which no ``double()`` converts
+        bits = scales.float().view(torch.int32)  # as integers, which ``double()`` does not convert
         columns = (self._starts, torch.tensor(entries), last, bits, *factors.unbind(1))
         self._levels = nn.Buffer(torch.stack(columns, dim=1), persistent=False)
 
     def _suits_kernels(self, x: Tensor) -> bool:
-        """Whether the kernels take x, and all derivatives that may be asked for."""
+        """Whether the kernels support x and all derivatives that may be requested."""
         return (
             x.is_cuda
             and self.layout is not None
@@ -171,7 +171,7 @@ class MultilevelGrid(ConstantsKept):
         )
 
     def sparse_jacobian(self, x: Tensor) -> list[SparseBlock]:
-        """One block a level; rows that collide within a level stand there twice."""
+        """One block per level; rows that collide within a level occur twice in it."""
         rows, weights = self.rows_and_weights(x)
         count, width = self.table.shape
         return [
@@ -180,22 +180,22 @@ class MultilevelGrid(ConstantsKept):
         ]
 
     def learned_grids(self) -> list[LearnedGrid]:
-        """One a level."""
+        """One grid per level."""
         levels, width = range(len(self.starts) - 1), self.features
         return [LearnedGrid("table", self.node_rows(n), n * width, width) for n in levels]
 
     def node_rows(self, level: int) -> Tensor | None:
-        """See ``LearnedGrid.rows``."""
+        """``LearnedGrid.rows`` of a level."""
         return None
 
     def factor_blocks(
         self, name: str, x: Tensor, factors: Tensor, starts: Sequence[int]
     ) -> list[SparseBlock]:
-        """One block a level, for features that are a level's values times others.
+        """One block per level, for features that are a level's values times other values.
 
         Args:
-            name: of this grid within the encoding.
-            factors: (N, L, F), what each level's values are multiplied by.
+            name: attribute name of this grid in the encoding.
+            factors: (N, L, F), the factors of each level's values.
             starts: first feature of each level.
         """
         blocks = zip(self.sparse_jacobian(x), factors.unbind(1), starts, strict=True)
@@ -206,13 +206,13 @@ class MultilevelGrid(ConstantsKept):
 
 
 def product(values: Tensor, dim: int) -> Tensor:
-    """The product of the few slices along ``dim``. The gradient of torch's waits for a GPU."""
+    """The product along ``dim``. The gradient of ``torch.prod`` would synchronize with the GPU."""
     first, *others = values.unbind(dim)
     return prod(others, start=first)
 
 
 def products_of_others(values: Tensor, dim: int) -> Tensor:
-    """For each slice of values along ``dim`` the product of all others, in the same shape."""
+    """For each slice of values along ``dim``, the product of all other slices; same shape."""
     slices = values.unbind(dim)
     one = torch.ones_like(slices[0])
     products = [prod(slices[:k] + slices[k + 1 :], start=one) for k in range(len(slices))]
@@ -220,16 +220,16 @@ def products_of_others(values: Tensor, dim: int) -> Tensor:
 
 
 class NodeGrid(MultilevelGrid):
-    """Grids with nodes on both borders: grid l has n_l an axis, node i at i / (n_l − 1).
+    """Dense grids with nodes on both borders: n_l nodes per axis, node i at i / (n_l − 1).
 
-    Interpolates linearly along each axis. Entry Σ_a i_a · n_l^a of a grid is node i.
+    Interpolates linearly along each axis. Node i is entry Σ_a i_a · n_l^a of its grid.
 
     Args:
         resolutions: n_l >= 2 of each grid.
-        features: F, stored at a node.
-        init_std: values start as N(0, init_std²); None leaves them to the caller.
-        axes: (L, k), the coordinates that each grid is over; all of them if not given.
-        entries: stored nodes of each grid, all if not given.
+        features: F, number of values per node.
+        init_std: values start as N(0, init_std²); None: the caller initializes them.
+        axes: (L, k), the coordinates of each grid; default: all coordinates.
+        entries: number of stored nodes of each grid; default: all nodes.
 
     Raises:
         ParameterError: no grid, or one of fewer than 2 nodes per axis.
@@ -269,7 +269,7 @@ class NodeGrid(MultilevelGrid):
         self._cells = nn.Buffer(torch.tensor([n - 1 for n in resolutions]), persistent=False)
         self._strides = nn.Buffer(strides_of(resolutions, self.grid_dim), persistent=False)
         stored = [nodes**in_dim for nodes in resolutions]
-        # subclasses read other nodes; indices are uint32; 2^d corners are written out
+        # not for subclasses, which read other nodes; indices are uint32; 2^d corners are unrolled
         if (
             not (axes or entries)
             and type(self).corners is NodeGrid.corners
@@ -281,7 +281,7 @@ class NodeGrid(MultilevelGrid):
             self._keep_for_kernels(layout, self._cells, self._cells - 1, stored, factors)
 
     def corners(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        # (d, N, 1), or (k, N, L) where the grids are over coordinates of their own
+        # (d, N, 1), or (k, N, L) if each grid has its own coordinates
         x = x.t().unsqueeze(-1) if self._axes is None else x[:, self._axes].permute(2, 0, 1)
         # The last node belongs to the last cell: no corner lies outside its grid.
         cells, place = cells_and_places(x * self._cells.to(x.dtype), self._cells - 1)
@@ -296,10 +296,10 @@ class NodeGrid(MultilevelGrid):
         return torch.arange(begin, end).view([self.resolutions[level]] * self.grid_dim)
 
     def grid(self, level: int = 0) -> Tensor:
-        """The values of a grid that stores all nodes, a view: (n,) * k + (F,).
+        """A view of the values of a grid that stores all nodes: (n,) * k + (F,).
 
-        The first coordinate comes last: ``grid(l)[j, i]`` of a plane is the node at
-        x = (i, j) / (n − 1), as an image is stored.
+        The first coordinate runs along the last axis, as in an image: ``grid(l)[j, i]`` of a plane
+        is the node at x = (i, j) / (n − 1).
         """
         rows = self.table[self.starts[level] : self.starts[level + 1]]
         return rows.view(*[self.resolutions[level]] * self.grid_dim, self.features)
@@ -307,7 +307,7 @@ class NodeGrid(MultilevelGrid):
 
 @dataclass(frozen=True)
 class GridLevel:
-    """One level: ``scale`` cells on a unit of length, ``resolution`` vertices per axis."""
+    """One level: ``scale`` cells per unit length, ``resolution`` vertices per axis."""
 
     scale: float
     resolution: int
@@ -316,11 +316,11 @@ class GridLevel:
 
 
 class HashedLevels(MultilevelGrid):
-    """Levels that store all of their vertices, and finer ones that share entries by a hash.
+    """Coarse levels that store all vertices, and finer levels whose vertices share hashed entries.
 
     Attributes:
-        plan: the levels; resolutions never fall from level to level, so that the hashed ones are
-            the last. A hashed level has 2^k entries.
+        plan: the levels. Resolutions never decrease, so the hashed levels are the last. A hashed
+            level has 2^k entries.
     """
 
     max_dim = 4
@@ -345,7 +345,7 @@ class HashedLevels(MultilevelGrid):
         self._dense = sum(not level.hashed for level in plan)
         dense, hashed = plan[: self._dense], plan[self._dense :]
         self._mask = hashed[0].entries - 1 if hashed else 0
-        # One subtraction does for a modulo (which is slow) where no index reaches twice entries.
+        # One subtraction replaces the slow modulo if every index is below twice the entries.
         self._wraps_once = all(
             sum(level.resolution ** (axis + 1) for axis in range(in_dim)) < 2 * level.entries
             for level in dense
@@ -366,7 +366,7 @@ class HashedLevels(MultilevelGrid):
         return index.view([plan.resolution] * self.in_dim)
 
     def _keep_plan_for_kernels(self, scales: Tensor, last: Tensor, offset: float = 0.0) -> None:
-        """See ``_keep_for_kernels``; called when ``interpolation`` is set."""
+        """See ``_keep_for_kernels``; call it after setting ``interpolation``."""
         hashed = len(self.plan) - self._dense
         primes = self._primes[:, 0].t().expand(hashed, self.in_dim)
         self._keep_for_kernels(
@@ -379,7 +379,7 @@ class HashedLevels(MultilevelGrid):
 
     @abstractmethod
     def cells_of(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The cell of each level that x (N, d) lies in, and the place within: (d, N, L) both."""
+        """The cell of each level that contains x (N, d), and the place in it: (d, N, L) both."""
 
     def corners(self, x: Tensor) -> tuple[Tensor, Tensor]:
         cells, place = self.cells_of(x)
@@ -399,8 +399,8 @@ class HashedLevels(MultilevelGrid):
             else:
                 parts.append(index.remainder(entries))
         if self._dense < len(self.plan):
-            # In two's complement the low bits of products and XOR are those of uint32, and a
-            # table has 2^k entries: the mask takes both moduli at once.
+            # In two's complement the low bits of products and XOR equal those of uint32. A hashed
+            # level has 2^k entries, so one mask applies both moduli.
             key = self._combine(torch.bitwise_xor, cells[..., self._dense :], self._primes)
             parts.append(key.bitwise_and(self._mask))
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)

@@ -17,7 +17,7 @@ SearchedDegree = Annotated[Degree, Search(4, 32, log=True)]
 
 
 def chebyshev(v: Tensor, degree: int) -> Tensor:
-    """T_0 to T_K of v (N, d): (N, d, K + 1). Cosines of k·arccos v in [−1, 1]."""
+    """T_0 to T_K at v (N, d): (N, d, K + 1). T_k(v) = cos(k arccos v) in [−1, 1]."""
     values = [torch.ones_like(v), v]
     for _ in range(degree - 1):
         values.append(2 * v * values[-1] - values[-2])
@@ -25,7 +25,7 @@ def chebyshev(v: Tensor, degree: int) -> Tensor:
 
 
 def legendre(v: Tensor, degree: int) -> Tensor:
-    """P_0 to P_K of v (N, d), with P_k(1) = 1: (N, d, K + 1)."""
+    """P_0 to P_K at v (N, d), with P_k(1) = 1: (N, d, K + 1)."""
     values = [torch.ones_like(v), v]
     for k in range(1, degree):
         values.append(((2 * k + 1) * v * values[-1] - k * values[-2]) / (k + 1))
@@ -33,7 +33,7 @@ def legendre(v: Tensor, degree: int) -> Tensor:
 
 
 class PolynomialFeatures(Encoding):
-    """Polynomials of degrees 0 to K of each coordinate, which is brought to [−1, 1]."""
+    """Polynomials of degrees 0 to K of each coordinate, scaled to [−1, 1]."""
 
     max_dim = 4
 
@@ -43,7 +43,7 @@ class PolynomialFeatures(Encoding):
 
     @abstractmethod
     def polynomials(self, v: Tensor) -> Tensor:
-        """Of v (N, d) in [−1, 1]: (N, d, K + 1)."""
+        """The polynomials (N, d, K + 1) at v (N, d) in [−1, 1]."""
 
     def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, d * (K + 1))
         return self.polynomials(2 * at_least_float32(x) - 1).flatten(1).to(x.dtype)

@@ -1,4 +1,4 @@
-"""Tables of learned values at the nodes of grids: which rows a point reads, and their sum."""
+"""Lookup in tables of grid values: cells, corners, interpolation weights and weighted sums."""
 
 from __future__ import annotations
 
@@ -12,32 +12,31 @@ from torch.nn import functional
 
 from encbench.plugins.parameters import InitialSpread
 
-WITHOUT_KERNELS = "grids are computed without kernels of their own"
-"""Said where a GPU cannot use them, with the reason."""
+WITHOUT_KERNELS = "grids are computed without Triton kernels"
+"""Warning if a GPU cannot use the kernels; the reason follows."""
 InitStd = Annotated[InitialSpread, Field(description="standard deviation of the initial values")]
 
 
 def cells_and_places(position: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
-    """The cell, from 0 to ``last``, of each position in cells, and the place within it.
+    """The cell, 0 to ``last``, of each position [cells], and the place within it, in [0, 1].
 
     Positions outside the grid belong to its border cell, at places outside [0, 1].
     """
-    # Clamped as integers, where even NaN has become a number.
+    # Clamped as integers, because the conversion makes even NaN an integer.
     cells = position.detach().floor().long().minimum(last).clamp(min=0)
     return cells, position - cells
 
 
 def over_corners(combine: Callable[[Tensor, Tensor], Tensor], ends: Tensor) -> Tensor:
-    """One value for each of the t^d corners of a cell, combined from t values an axis.
+    """Combine t values per axis into one value for each of the t^d corners of a cell.
 
-    Digit a, base t, of a corner's number says which of the t it is along axis a. Corners come
-    first: on a CPU the operations run along the last axis, which must not be the short one
-    (measured, 1024 to 8192 points: 2 to 6 times faster than corners last, the copy at the end
-    included).
+    Digit a, base t, of a corner's number is its node along axis a. Corners are the first dimension:
+    CPU operations run along the last dimension, which should be long (measured with 1024 to 8192
+    points: 2 to 6 times faster than corners last, including the final copy).
 
     Args:
         combine: an elementwise, broadcasting, associative operation of two tensors.
-        ends: (t, d, N, L), what each axis contributes at each of its nodes; t = 2 for the lower
+        ends: (t, d, N, L), the contribution of each axis at each of its nodes; t = 2 for the lower
             and the upper end of a cell.
 
     Returns:
@@ -50,9 +49,9 @@ def over_corners(combine: Callable[[Tensor, Tensor], Tensor], ends: Tensor) -> T
 
 
 def cubic_bspline(place: Tensor) -> Tensor:
-    """(4, …), the four uniform cubic B-splines that are not 0 at places (…) within a cell.
+    """(4, …), the four uniform cubic B-splines that are nonzero at places (…) within a cell.
 
-    The first is that which ends with the cell, the last that which begins with it.
+    The support of the first ends with the cell; that of the last begins with it.
     """
     f, g = place, 1 - place
     left = (3 * f - 6) * f * f + 4
@@ -61,7 +60,7 @@ def cubic_bspline(place: Tensor) -> Tensor:
 
 
 def strides_of(nodes: Sequence[int], dim: int) -> Tensor:
-    """(d, 1, L) int64: n_l^a for axis a, the first coordinate running fastest."""
+    """Strides (d, 1, L) int64: n_l^a for axis a; the first coordinate is the fastest."""
     powers = [[count**axis for count in nodes] for axis in range(dim)]
     return torch.tensor(powers, dtype=torch.int64).unsqueeze(1)
 
@@ -73,11 +72,11 @@ def weighted_rows(table: Tensor, rows: Tensor, weights: Tensor, *, sparse: bool 
 
     Args:
         table: (R, F), of any floating type.
-        rows: (…, m) int64 in [0, R); a row that stands twice at one point counts twice.
-        weights: (…, m), taken in the table's dtype.
-        sparse: the table's gradient is a sparse COO tensor of the rows that were read. A step
-            then costs nothing for the rows that were not, but ``torch.optim`` takes it in SGD
-            and SparseAdam only.
+        rows: (…, m) int64 in [0, R); a row that occurs twice at a point counts twice.
+        weights: (…, m), converted to the table's dtype.
+        sparse: whether the table's gradient is a sparse COO tensor of the rows that were read.
+            Other rows then cost nothing in a step, but of ``torch.optim`` only SGD and SparseAdam
+            accept it.
 
     Returns:
         (…, F), of the table's dtype.
@@ -89,23 +88,23 @@ def weighted_rows(table: Tensor, rows: Tensor, weights: Tensor, *, sparse: bool 
 
 
 def gather_and_sum(table: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
-    """The same in ordinary operations, which batch and differentiate of themselves."""
+    """``weighted_rows`` in ordinary operations, which support ``vmap`` and all derivatives."""
     return (weights.unsqueeze(-1) * functional.embedding(rows, table)).sum(-2)
 
 
 def gradient_of_rows(grad: Tensor, rows: Tensor, weights: Tensor, count: int) -> Tensor:
-    """Gradient (count, F) of the table from that of the sums (…, F), in ordinary operations."""
+    """The table's gradient (count, F) from the sums' gradient (…, F), in ordinary operations."""
     values = (weights.unsqueeze(-1) * grad.unsqueeze(-2)).reshape(-1, grad.shape[-1])
-    # From ``values``, so that under vmap the zeros are batched as they are.
+    # ``values.new_zeros``, so that under vmap the zeros are batched like ``values``.
     return values.new_zeros(count, grad.shape[-1]).index_add_(0, rows.reshape(-1), values)
 
 
 class _WeightedRows(torch.autograd.Function):
-    """``embedding_bag`` with a backward of its own.
+    """``embedding_bag`` with another backward pass.
 
-    The forward of ``embedding_bag`` is the fastest on a CPU (4 to 10 times a gather and sum); its
-    dense backward is 3 to 6 times slower than ``index_add_``, and it knows neither forward mode
-    nor second derivatives nor batching.
+    On a CPU, the forward pass of ``embedding_bag`` is 4 to 10 times faster than a gather and sum.
+    Its dense backward pass is 3 to 6 times slower than ``index_add_``, and it supports neither
+    forward mode nor second derivatives nor ``vmap``.
     """
 
     @staticmethod

@@ -1,9 +1,9 @@
 """Grids with the exact semantics of tiny-cuda-nn's ``GridEncoding``: hashed, dense and tiled.
 
-Followed is tiny-cuda-nn's code, not the Instant-NGP paper, which differs: there
-N_l = ⌊N_min · b^l⌋ counts cells, without the −1 below, and a level is one-to-one where
-(N_l + 1)^d <= T. It also differs from torch-ngp (which allocates (N_l + 1)^d) and from
-nerfstudio's fallback (no half-cell offset, every level hashed).
+These semantics are those of tiny-cuda-nn's code. The Instant-NGP paper differs: there
+N_l = ⌊N_min · b^l⌋ counts cells, without the −1 below, and a level is one-to-one if
+(N_l + 1)^d <= T. torch-ngp (which allocates (N_l + 1)^d) and nerfstudio's fallback (no half-cell
+offset, every level hashed) differ too.
 
 Level l of L, with growth b:
 
@@ -12,12 +12,12 @@ Level l of L, with growth b:
     position     = x · scale_l + 0.5                      cell = ⌊position⌋, fraction = the rest
     corners      = cell + {0, 1}^d                        not clamped, so that corners beyond the
                                                           last vertex wrap to other vertices
-    entries_l    = resolution_l^d rounded up to 8, at most the kind's cap
+    entries_l    = resolution_l^d rounded up to a multiple of 8, at most the encoding's cap
     index        = (x + y · resolution + z · resolution² + …) mod entries,
                    or, hashed, (x · 1 ⊕ y · 2654435761 ⊕ z · 805459861 ⊕ …) mod entries in uint32
 
 This holds in [0, 1]. Outside, tiny-cuda-nn wraps to other cells; here the border cell's polynomial
-goes on, as in all grids of this package.
+is extrapolated, as in all grids of this package.
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ InitScale = Annotated[InitialSpread, Field(description="entries start uniform in
 ALIGNMENT = 8
 MAX_ENTRIES = 2**31 - 1
 HALF_CELL = 0.5
-"""What is added to positions in cells."""
+"""Offset of positions [cells]."""
 
 FinestSearch = Search(64, 1024, log=True)
 TableSearch = Search(12, 19)
 
 
 def finest(default: int) -> Any:
-    """The field of ``max_resolution``, whose default is this where per_level_scale is not given."""
+    """The field of ``max_resolution``, with its default if per_level_scale is not given."""
     what = f"N_max at the finest level ({default}), b follows from it; or per_level_scale"
     return Field(ge=1, description=what)
 
@@ -72,8 +72,8 @@ def level_scale(level: int, growth: float, base_resolution: int) -> float:
     """exp2(level · log2 growth) · base_resolution − 1, each step rounded to float32.
 
     The rounding is part of the semantics: 16 → 1024 over 16 levels ends at 1025 vertices. exp2
-    and log2 are rounded from float64, as good C libraries do, so that no platform's float32
-    approximation decides about a vertex.
+    and log2 are rounded from float64, as in accurate C libraries, so that resolutions do not
+    depend on a platform's float32 approximation.
     """
     log2_growth = np.float32(math.log2(np.float32(growth)))
     factor = np.float32(2.0 ** float(np.float32(level) * log2_growth))
@@ -88,17 +88,17 @@ def finest_resolution(
     max_resolution: int | None,
     default: int,
 ) -> int:
-    """N_max, from which the growth b follows unless ``per_level_scale`` gives it.
+    """N_max, which determines the growth b unless ``per_level_scale`` is given.
 
     Raises:
-        ParameterError: both are given, b is below 1 or leads beyond 2^31, the finest resolution is
-            below the coarsest, or one level was asked to reach two resolutions.
+        ParameterError: both are given, b is below 1 or leads to more than 2^31 vertices per axis,
+            the finest resolution is below the coarsest, or one level has two resolutions.
     """
     if per_level_scale is not None:
         if max_resolution is not None:
             raise ParameterError(
                 f"{name}: per_level_scale={per_level_scale} and max_resolution={max_resolution} "
-                "say the same thing twice; give one of them"
+                "both set the finest resolution; give one of them"
             )
         if per_level_scale < 1:
             raise ParameterError(
@@ -108,7 +108,7 @@ def finest_resolution(
         if math.log2(base_resolution) + (levels - 1) * math.log2(per_level_scale) > 31:
             raise ParameterError(
                 f"{name}: with per_level_scale={per_level_scale:g} level {levels - 1} has over "
-                "2^31 vertices an axis; lower per_level_scale, base_resolution or levels"
+                "2^31 vertices per axis; lower per_level_scale, base_resolution or levels"
             )
         return base_resolution
     if levels == 1:
@@ -139,11 +139,11 @@ def plan_levels(
     cap: int = MAX_ENTRIES,
     hashed: bool = False,
 ) -> list[GridLevel]:
-    """The levels of a grid, of which none has more than ``cap`` entries.
+    """The levels of a grid, each with at most ``cap`` entries.
 
     Raises:
         ParameterError: as ``finest_resolution``, or a level that is not hashed has 2^31 vertices
-            or more. tiny-cuda-nn sends all vertices of such a level to entry 0.
+            or more. tiny-cuda-nn maps all vertices of such a level to entry 0.
     """
     highest = finest_resolution(
         name, levels, base_resolution, per_level_scale, max_resolution, default
@@ -167,9 +167,9 @@ def plan_levels(
 
 
 class TinyCudaGrid(HashedLevels):
-    """Lookup of a plan of levels; the semantics are in this module's docstring.
+    """Base class of tiny-cuda-nn's grids; this module's docstring has their semantics.
 
-    d from 1 to 4 (tiny-cuda-nn itself: 2 to 4), and any number of features.
+    d is 1 to 4 (in tiny-cuda-nn 2 to 4); the number of features is arbitrary.
     """
 
     equation = "γ(x) = [Σ_c w_c(x) · θ_l[Σ_i c_i N_l^i mod entries_l]] for l < L, c corners of x"
@@ -187,7 +187,7 @@ class TinyCudaGrid(HashedLevels):
         init_scale: float,
         sparse_gradients: bool,
     ) -> None:
-        # Anything unknown would be taken for linear.
+        # An unknown value would be treated as linear.
         choices = ("nearest", "linear", "smoothstep")
         check_choice(f"{type(self).__name__}: interpolation", interpolation, choices)
         super().__init__(in_dim, plan, features_per_level, init_scale, sparse_gradients)
@@ -197,8 +197,8 @@ class TinyCudaGrid(HashedLevels):
         self._keep_plan_for_kernels(scales, (scales + HALF_CELL).long(), HALF_CELL)
 
     def cells_of(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        # float32 numbers, exact in float64: both precisions see the same grid.
+        # float32 numbers are exact in float64, so both precisions have the same grid.
         scales = self._scales.to(x.dtype)
-        # Indices hold for cells of [0, 1] only.
+        # Clamped to the cells of [0, 1]; indices of other cells would be wrong.
         position = x.t().unsqueeze(-1) * scales + HALF_CELL
         return cells_and_places(position, (scales + HALF_CELL).long())

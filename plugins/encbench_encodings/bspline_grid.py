@@ -16,20 +16,20 @@ from encbench_encodings._tables import InitStd, cells_and_places, cubic_bspline,
 class BSplineGrid(NodeGrid):
     """One dense grid of coefficients of uniform cubic B-splines; d_e = k (+ d).
 
-    n coefficients per axis over n − 3 cells, 4^d of them at a point. Spline i is centred at
+    n coefficients per axis over n − 3 cells; a point reads 4^d of them. Spline i is centred at
     (i − 1)/(n − 3), so the first and the last centre lie one cell outside the domain and the
-    splines add up to one everywhere in it. Twice continuously differentiable.
+    splines sum to one everywhere in it. Twice continuously differentiable.
 
-    The coefficients are *not* the values at the centres: a feature there is 1/6, 4/6 and 1/6 of
-    three coefficients along each axis. ``grid:interpolation=cubic`` is the cubic that passes
-    through its values; its second derivative jumps.
+    The coefficients are *not* the values at the centres: a feature there is the sum of 1/6, 4/6 and
+    1/6 of three coefficients along each axis. ``grid:interpolation=cubic`` interpolates its values;
+    its second derivative jumps.
 
     Outside [0, 1] the border cell's polynomial is extrapolated. k·n^d parameters, ``table``.
 
     Args:
         in_dim: d, 1 to 4.
         resolution: n, coefficients per axis.
-        features: k, scalars a coefficient.
+        features: k, scalars per coefficient.
         init_std: coefficients start as N(0, init_std²).
         include_input: whether the coordinates are appended.
         sparse_gradients: COO gradient of the table: cheap steps, only for SGD and SparseAdam.

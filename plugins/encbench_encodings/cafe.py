@@ -28,29 +28,29 @@ PAPER = """\
 class Cafe(LinearMaps):
     """CAFE: the product of B linear maps of random Fourier features; d_e = m.
 
-    φ(v) = [sin(2πFv), cos(2πFv)] with F ~ N(0, σ²) of M × d fixed, v = 2x − 1, sines first. Each
-    map is a dense layer with a bias, and their product has sums and differences of B of the M
-    frequencies. σ counts cycles over a length of 1 in v, that is twice as many over the domain:
-    ``gaussian_ffe`` at 2σ has the same frequencies.
+    φ(v) = [sin(2πFv), cos(2πFv)] with v = 2x − 1 and a fixed random matrix F (M × d), F ~ N(0, σ²).
+    Each map is a dense layer with bias; the product contains sums and differences of B of the M
+    frequencies. σ is in cycles per unit of v, that is twice as many cycles over the domain:
+    ``gaussian_ffe`` with 2σ has the same frequencies.
 
-    With ``chebyshev`` = n > 0 the polynomials T_0 to T_(n − 1) of each coordinate stand behind
-    the waves, which is CAFE+ (the authors' code: M = 88, σ = 30, n = 30, B = 3 and m as many as
-    the features of φ, for 512 pixels).
+    With ``chebyshev`` = n > 0, the polynomials T_0 to T_(n − 1) of each coordinate are appended to
+    φ, which is CAFE+ (the authors' code: M = 88, σ = 30, n = 30, B = 3 and m equal to the number
+    of features of φ, for 512 pixels).
 
-    Weights and biases start as ``nn.Linear``'s, U(±1/√E) with E = 2M + dn. In a network of NTK
-    parameterization the learned parameters are √E W_b, see ``_linear_maps``.
+    Weights and biases are initialized as in ``nn.Linear``, U(±1/√E) with E = 2M + dn. In NTK
+    parameterization of the network the learned parameters are √E W_b, see ``_linear_maps``.
 
     B m (E + 1) parameters, ``maps.0.weight``, ``maps.0.bias``, ….
 
-    Outside [0, 1] the formula holds as it stands; polynomials grow.
+    Outside [0, 1] the same formula is used; polynomials grow.
 
     Args:
         in_dim: d, 1 to 4.
-        features: m.
-        frequencies: M.
-        sigma: σ.
-        branches: B, factors of the product.
-        chebyshev: n, polynomials of each coordinate; 0 is CAFE, above it CAFE+.
+        features: m, number of features.
+        frequencies: M, number of frequencies.
+        sigma: σ, standard deviation of each component of a frequency.
+        branches: B, number of factors of the product.
+        chebyshev: n, number of polynomials of each coordinate; 0: CAFE, above 0: CAFE+.
     """
 
     size_parameters = ("features", "frequencies")
@@ -75,7 +75,7 @@ class Cafe(LinearMaps):
             Search(1, 30, log=True),
         ] = 5.0,
         branches: Annotated[
-            int, Field(ge=1, le=64, description="B, factors of the product"), Search(2, 4)
+            int, Field(ge=1, le=64, description="B, number of factors"), Search(2, 4)
         ] = 3,
         chebyshev: Annotated[
             int, Field(ge=0, le=1024, description="n, polynomials of each coordinate (CAFE+)")

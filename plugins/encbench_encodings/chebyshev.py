@@ -13,11 +13,11 @@ class ChebyshevFeatures(PolynomialFeatures):
     """Chebyshev polynomials of the first kind, T_0 to T_K, of each coordinate; d_e = d(K + 1).
 
     Coordinates are scaled to [−1, 1], v = 2x − 1; T_k(v) = cos(k arccos v) has k zeros, dense
-    at both ends, and |T_k| ≤ 1. One coordinate at a time: no products over coordinates. Order:
-    coordinate, then degree. T_0 = 1 stands once for each coordinate, as in the authors' code of
-    CAFE (``order`` there is K + 1). Nothing to learn; ``sl2a`` learns their sums.
+    at both ends, and |T_k| ≤ 1. There are no products over coordinates. Order: coordinate, then
+    degree. T_0 = 1 occurs once per coordinate, as in the authors' code of CAFE (where ``order`` is
+    K + 1). No learned parameters; ``sl2a`` learns sums of these features.
 
-    Outside [0, 1] the polynomials continue, and grow as (2|v|)^K.
+    Outside [0, 1] the polynomials are extrapolated, and grow like (2|v|)^K.
 
     Args:
         in_dim: d, 1 to 4.

@@ -24,28 +24,26 @@ DEFAULT_PARTS = ("ffe:levels=4", "hashgrid:log2_hashmap_size=14")
 class Composite(Encoding):
     """Encodings concatenated, each on all or some coordinates; d_e = Σ of the parts' d_e.
 
-    Each part is the text that names an encoding elsewhere, followed by ``@`` and the coordinates
-    it reads, from 0; without ``@`` it reads all:
+    Each part is a selector of an encoding, optionally followed by ``@`` and the coordinates that
+    it reads, counted from 0; without ``@`` it reads all:
 
         composite:parts=["ffe:levels=4@0,1","mpe:resolutions=[8]@2"]
 
-    encodes the first two coordinates by Fourier features and the third by a grid, in this order
-    of features. A part sees its coordinates in the order they are written, as if there were no
-    others. Parts may come from any installed plug-in, a composite included. Their order also
-    decides which random numbers each of them starts from.
+    encodes the first two coordinates with Fourier features and the third with a grid; features
+    are in this order. A part receives only its coordinates, in the order given. Parts may come
+    from any installed plug-in, including composites. Their order also determines which random
+    numbers initialize each part.
 
-    The composite expects the activation of the network that its parts expect, where the task
-    names none of its own.
+    With ``network.activation = "auto"`` the network has the activation that the parts expect.
 
-    Parameters: the sum of the parts', named ``parts.0.…``, ``parts.1.…``. Sparse Jacobians are
-    passed on; the kernel of parts without one is computed as it is for such a part alone.
+    Parameters: the sum of the parts', named ``parts.0.…``, ``parts.1.…``. Sparse Jacobians of
+    parts are used; the kernel of other parts is computed as without a composite.
 
-    Outside [0, 1] each part does what it does alone.
+    Outside [0, 1] each part behaves as it does alone.
 
     Args:
         in_dim: d, 1 to 4; a part may allow fewer.
-        parts: the encodings. Default: ["ffe:levels=4", "hashgrid:log2_hashmap_size=14"], waves
-            beside grids, in any dimension.
+        parts: the encodings. Default: ["ffe:levels=4", "hashgrid:log2_hashmap_size=14"].
 
     Raises:
         ParameterError: a part's name, parameters or coordinates are wrong, a coordinate is read
@@ -112,15 +110,15 @@ class Composite(Encoding):
         return torch.cat([part(own) for part, own in self._inputs(x)], dim=1)
 
     def sparse_jacobian(self, x: Tensor) -> list[SparseBlock] | None:
-        """The parts' blocks, under the composite's names and features; None if no part has any."""
+        """The parts' blocks, with the composite's names and features; None if no part has any."""
         return self._numbered([p.sparse_jacobian(own) or () for p, own in self._inputs(x)]) or None
 
     def learned_grids(self) -> list[LearnedGrid]:
-        """The parts' grids, under the composite's names and features."""
+        """The parts' grids, with the composite's names and features."""
         return self._numbered([part.learned_grids() for part in self._encodings])
 
     def _numbered(self, found: Iterable[Sequence[Described]]) -> list[Described]:
-        """What each part describes, under the composite's names and features."""
+        """The parts' blocks or grids, with the composite's names and features."""
         starts = itertools.accumulate((part.out_dim for part in self._encodings), initial=0)
         return [
             replace(one, parameter=f"parts.{index}.{one.parameter}", start=start + one.start)
@@ -155,7 +153,7 @@ def _read(text: str, in_dim: int) -> tuple[type[Encoding], dict[str, Any], tuple
 
 @contextmanager
 def _naming(text: str) -> Iterator[None]:
-    """Errors inside name the part."""
+    """Context that adds the part to the messages of errors."""
     try:
         yield
     except UsageError as error:
@@ -169,7 +167,7 @@ def _split(text: str, in_dim: int) -> tuple[str, tuple[int, ...]]:
         return text, tuple(range(in_dim))  # no @, or one within a quoted value
     if not re.fullmatch(r"\s*\d+\s*(,\s*\d+\s*)*", tail):
         raise ParameterError(
-            f"{tail!r} after @ are no coordinates; expected numbers from 0 to {in_dim - 1}, "
+            f"{tail!r} after @ is no list of coordinates; expected numbers from 0 to {in_dim - 1}, "
             "for example ffe:levels=4@0,1"
         )
     coordinates = tuple(int(number) for number in tail.split(","))

@@ -1,4 +1,4 @@
-"""Multiresolution grid that stores every vertex, as tiny-cuda-nn's ``DenseGrid``."""
+"""Multiresolution grid that stores every vertex, like tiny-cuda-nn's ``DenseGrid``."""
 
 from __future__ import annotations
 
@@ -10,30 +10,29 @@ from encbench_encodings._multilevel import FeaturesPerLevel, Levels, SparseGradi
 
 
 class DenseGrid(tcnn.TinyCudaGrid):
-    """Multiresolution grid with every vertex stored, as tiny-cuda-nn's DenseGrid; d_e = L·F.
+    """Multiresolution grid with every vertex stored, like tiny-cuda-nn's DenseGrid; d_e = L·F.
 
-    The hash grid without its hash: ``resolution^d`` entries per level, rounded up to a multiple of
+    The hash grid without hashing: ``resolution^d`` entries per level, rounded up to a multiple of
     8. Follows tiny-cuda-nn's code (see ``_tiny_cuda``), so the levels are staggered by half a
-    cell, and the corner past the last vertex of an axis wraps to the next row of the grid: near
-    x = 1 an entry of the opposite border is read. ``mpe`` is the dense grid without either.
+    cell, and the corner beyond the last vertex of an axis wraps to the next row of the grid: near
+    x = 1 an entry of the opposite border is read. ``mpe`` is the dense grid without these two.
 
-    Outside [0, 1] the border cell's polynomial is extrapolated; tiny-cuda-nn wraps to other cells
-    there.
+    Outside [0, 1] the border cell's polynomial is extrapolated; tiny-cuda-nn wraps to other cells.
 
     Args:
-        in_dim: d, 1 to 4. A level grows as resolution^d: mind the memory for d > 2.
-        levels: L (tiny-cuda-nn: 16).
-        features_per_level: F.
+        in_dim: d, 1 to 4. The memory of a level is proportional to resolution^d.
+        levels: L, number of grids (tiny-cuda-nn: 16).
+        features_per_level: F, features per vertex.
         base_resolution: N_min, vertices per axis of level 0.
         per_level_scale: b; the resolution of level l is about N_min · b^l.
-        max_resolution: N_max, instead of b. Neither given: 128 (tiny-cuda-nn: 256).
+        max_resolution: N_max, instead of b; 128 if neither is given (tiny-cuda-nn: 256).
         interpolation: "nearest" (no derivative in x), "linear" or "smoothstep", w²(3 − 2w).
         init_scale: entries start as U(−init_scale, init_scale).
         sparse_gradients: COO gradient of the table: cheap steps, only for SGD and SparseAdam.
 
     Raises:
-        ParameterError: a level of 2^31 vertices or more, per_level_scale and max_resolution both
-            given, or max_resolution below base_resolution.
+        ParameterError: a level has 2^31 vertices or more, per_level_scale and max_resolution are
+            both given, or max_resolution is below base_resolution.
     """
 
     size_parameters = ("max_resolution", "base_resolution")

@@ -22,17 +22,17 @@ class DictionaryField(ConstantsKept):
     """Dictionary field: coefficients c_l(x) times a basis b_l repeated f_l times; d_e = L·F.
 
     The coefficients are one coarse grid over the domain, with F values for each of L levels. The
-    basis of level l is a grid of its own that repeats: it is read at γ_l(x), the place of x
-    within one of f_l periods per axis.
+    basis of level l is a separate grid that repeats f_l times per axis: it is read at γ_l(x), the
+    place of x within its period.
 
-    - "sawtooth" (default, the paper's choice): γ_l(x) = f_l x mod 1. The basis jumps from one
-      border of its grid to the other at the end of each period, and so do the features.
-    - "triangle": every second period runs backwards: continuous.
+    - "sawtooth" (default, as in the paper): γ_l(x) = f_l x mod 1. At the end of each period the
+      basis jumps from one border of its grid to the other, and so do the features.
+    - "triangle": every second period is reversed, which makes the features continuous.
 
-    All grids have nodes on both borders, node i at i / (n − 1), linear interpolation. (The code of
-    the paper ends the coefficients' grid half a cell short of the border.) The paper's projection
-    of the products is the network's first layer here. The paper's basis starts as cosines, and
-    its levels may differ in their number of features; here both start as below, F everywhere.
+    All grids have nodes on both borders, node i at i / (n − 1), and linear interpolation. (In the
+    paper's code the coefficients' grid ends half a cell before the border.) The paper's projection
+    of the products is the network's first layer here. The paper's basis starts as cosines, and the
+    number of features may depend on the level; here it starts as below, with F features per level.
 
     Parameters: F · (L · n_c^d + Σ_l n_l^d).
 
@@ -40,18 +40,18 @@ class DictionaryField(ConstantsKept):
 
     Args:
         in_dim: d, 1 to 3.
-        features_per_level: F.
+        features_per_level: F, features per level.
         coefficient_resolution: n_c, nodes per axis of the coefficients.
-        frequencies: f_l, periods on the domain, rounded to float32; L of them. Default [2, 3.2,
-            4.4, 5.6, 6.8, 8].
-        basis_resolutions: n_l, nodes per axis of one period; L of them. Default 16 to 64.
+        frequencies: L values f_l, number of periods in the domain, rounded to float32.
+            Default [2, 3.2, 4.4, 5.6, 6.8, 8].
+        basis_resolutions: L values n_l, nodes per axis of one period. Default 16 to 64.
         mapping: "sawtooth" or "triangle".
-        coefficient_init: the coefficients' initial value, a constant as in the paper.
+        coefficient_init: constant initial value of the coefficients, as in the paper.
         basis_std: the basis starts as N(0, basis_std²).
 
     Raises:
         ParameterError: frequencies and basis_resolutions are empty or differ in length, a
-            resolution is below 2 or a frequency not above 0, or an unknown mapping.
+            resolution is below 2, a frequency is not above 0, or the mapping is unknown.
     """
 
     size_parameters = ("basis_resolutions", "coefficient_resolution")
@@ -66,7 +66,7 @@ class DictionaryField(ConstantsKept):
         self,
         in_dim: int,
         *,
-        features_per_level: Annotated[int, Field(ge=1, description="F, features a level")] = 4,
+        features_per_level: Annotated[int, Field(ge=1, description="F, features per level")] = 4,
         coefficient_resolution: Annotated[
             int,
             Field(ge=2, description="nodes per axis of the coefficients"),
@@ -74,11 +74,11 @@ class DictionaryField(ConstantsKept):
         ] = 32,
         frequencies: Annotated[
             list[Positive] | None,
-            Field(min_length=1, description="periods on the domain, each level (2 to 8)"),
+            Field(min_length=1, description="periods in the domain, per level (2 to 8)"),
         ] = None,
         basis_resolutions: Annotated[
             list[Annotated[int, Field(ge=2)]] | None,
-            Field(min_length=1, description="nodes per axis of a period, each level (16 to 64)"),
+            Field(min_length=1, description="nodes per axis of a period, per level (16 to 64)"),
         ] = None,
         mapping: Annotated[
             Literal["sawtooth", "triangle"],
@@ -91,14 +91,14 @@ class DictionaryField(ConstantsKept):
             InitialSpread, Field(description="standard deviation of the initial basis")
         ] = 0.1,
     ) -> None:
-        # Anything unknown would be taken for the triangle below.
+        # An unknown value would be treated as triangle below.
         check_choice("dictionary_field: mapping", mapping, ("sawtooth", "triangle"))
         frequencies = list(DEFAULT_FREQUENCIES if frequencies is None else frequencies)
         resolutions = list(DEFAULT_RESOLUTIONS if basis_resolutions is None else basis_resolutions)
         if len(frequencies) != len(resolutions) or not frequencies:
             raise ParameterError(
                 f"dictionary_field: {len(frequencies)} frequencies and {len(resolutions)} "
-                "basis_resolutions; give as many of each, at least one"
+                "basis_resolutions; give equally many of each, at least one"
             )
         if min(frequencies) <= 0:
             raise ParameterError(f"dictionary_field: frequencies={frequencies} must be above 0")
@@ -108,13 +108,13 @@ class DictionaryField(ConstantsKept):
         self.basis_resolutions = resolutions
         self.mapping = mapping
         self.coefficients = NodeGrid(in_dim, [coefficient_resolution], self.out_dim)
-        # read at the places within a period of all levels, beside one another
+        # its coordinates are the places within the periods of all levels, L · d of them
         axes = [list(range(level * in_dim, (level + 1) * in_dim)) for level in range(levels)]
         self.basis = NodeGrid(
             levels * in_dim, resolutions, features_per_level, basis_std, axes=axes
         )
         nn.init.constant_(self.coefficients.table, coefficient_init)
-        # float32 numbers, exact in float64: both precisions repeat at the same places.
+        # float32 numbers are exact in float64, so both precisions have the same periods.
         periods = torch.tensor(frequencies, dtype=torch.float32).unsqueeze(1)
         self._frequencies = nn.Buffer(periods, persistent=False)
 
@@ -133,7 +133,7 @@ class DictionaryField(ConstantsKept):
         return place.flatten(1)
 
     def sparse_jacobian(self, x: Tensor) -> list[SparseBlock]:
-        """A block of the coefficients and one a basis, each with the other's values as factor."""
+        """One block for the coefficients and one per basis; factors are the other's values."""
         places, width = self._places(x), self.basis.features
         coefficients, basis = self.coefficients(x), self.basis(places)
         starts = range(0, self.out_dim, width)

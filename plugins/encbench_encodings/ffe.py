@@ -1,4 +1,4 @@
-"""Fourier features at octaves, in the three conventions in use."""
+"""Fourier features at octaves, in the three common conventions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class FourierFeatureEncoding(ConstantsKept):
 
     Three conventions, which differ in frequency *and* in order (x of d coordinates, l from 0):
 
-    - "paper" (default): sin and cos of 2^l · x, without π: the lowest wave spans 2π, six times
+    - "paper" (default): sin and cos of 2^l · x, without π: the longest wavelength is 2π, six times
       the domain. Order: level, then sin before cos, then coordinate:
       [sin 2^0 x_1, sin 2^0 x_2, cos 2^0 x_1, cos 2^0 x_2, sin 2^1 x_1, …].
     - "nerf": sin and cos of 2^l · π · x, the NeRF paper and tiny-cuda-nn's Frequency. Order:
@@ -28,13 +28,14 @@ class FourierFeatureEncoding(ConstantsKept):
     - "nerfstudio": sin and cos of 2^l · 2π · x, nerfstudio's NeRFEncoding with exponents from 0 to
       L − 1. Order: all sines, then all cosines; within each coordinate, then level.
 
-    Included coordinates come last, as there. Tancik et al.'s random frequencies, 2πBx, are the
-    encoding ``gaussian_ffe``.
+    Included coordinates come last, as in nerfstudio. Tancik et al.'s random frequencies, 2πBx, are
+    the encoding ``gaussian_ffe``.
 
-    Computed in x's dtype. 2^l x is exact, and in the conventions with π whole periods are taken
-    off before π comes in; so the only error that grows with 2^l is x's own rounding.
+    Computed in x's dtype. 2^l x is exact, and in the conventions with π whole periods are
+    subtracted before the product with π, so the only error that grows with 2^l is the rounding
+    of x.
 
-    Outside [0, 1] the formula holds as it stands.
+    Outside [0, 1] the same formula is used.
 
     Args:
         in_dim: d, 1 to 4.
@@ -43,7 +44,7 @@ class FourierFeatureEncoding(ConstantsKept):
         include_input: whether the d coordinates are appended.
 
     Raises:
-        ParameterError: an unknown convention.
+        ParameterError: the convention is unknown.
     """
 
     equation = "γ(x) = [sin(2^l x), cos(2^l x)] for l < L"
@@ -78,7 +79,7 @@ class FourierFeatureEncoding(ConstantsKept):
         ] = "paper",
         include_input: Annotated[bool, Field(description="append the coordinates")] = False,
     ) -> None:
-        # Anything unknown would be taken for the last convention below.
+        # An unknown value would be treated as the last convention below.
         check_choice("ffe: convention", convention, ("paper", "nerf", "nerfstudio"))
         super().__init__(in_dim, out_dim=in_dim * (2 * levels + include_input))
         self.levels = levels

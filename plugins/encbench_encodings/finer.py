@@ -14,26 +14,25 @@ from encbench_encodings._first_layer import Features, FirstLayer, Omega0
 
 
 class FinerEncoding(FirstLayer):
-    """First layer of FINER, sin(ω0 (|z| + 1) z) of z = W(2x − 1) + b; d_e = m.
+    """First layer of FINER, sin(ω0 (|z| + 1) z) with z = W(2x − 1) + b; d_e = m.
 
-    The wider the range of the biases, the higher the frequencies that are within reach: SIREN's
-    features are those at |z| much below 1. The hidden layers are expected to be of the same kind.
+    The wider the range of the biases, the higher the available frequencies; for |z| much below 1
+    the features are SIREN's. The default activation of the hidden layers is the same.
 
-    Coordinates are scaled to [−1, 1]. W starts as U(±1/d), b as U(±k): the authors tune k to
-    the signal; their code leaves ``nn.Linear``'s 1/√d unless k is given. The derivative is that of
-    the function as it stands; their code holds |z| + 1 fixed in the backward pass by default. In
-    a network of NTK parameterization the learned parameters are ω0 W and ω0 b, see
-    ``_first_layer``.
+    Coordinates are scaled to [−1, 1]. W starts as U(±1/d), b as U(±k): the authors tune k for
+    each signal; the default in their code is that of ``nn.Linear``, 1/√d. The derivative is exact;
+    by default, their code treats |z| + 1 as a constant in the backward pass. In NTK
+    parameterization of the network the learned parameters are ω0 W and ω0 b, see ``_first_layer``.
 
     m(d + 1) parameters, ``linear.weight`` and ``linear.bias``.
 
-    Outside [0, 1] the formula holds as it stands.
+    Outside [0, 1] the same formula is used.
 
     Args:
         in_dim: d, 1 to 4.
         features: m, units of the layer.
-        omega: ω0 of this first layer.
-        bias_range: k. None: 1/√d.
+        omega: ω0, frequency of this layer.
+        bias_range: k, biases start as U(±k). None: 1/√d.
         hidden_omega: ω of the hidden layers.
     """
 
@@ -51,7 +50,7 @@ class FinerEncoding(FirstLayer):
         features: Features = 256,
         omega: Annotated[Omega0, Search(5, 30)] = 30.0,
         bias_range: Annotated[
-            NotNegative | None, Field(description="k, biases start in ±k (1/√d)")
+            NotNegative | None, Field(description="k, biases start as U(±k) (1/√d)")
         ] = None,
         hidden_omega: Annotated[
             Positive, Field(description="ω of the hidden layers")

@@ -15,15 +15,18 @@ from encbench_encodings._multilevel import NodeGrid, product, products_of_others
 
 
 class GAPlanes(Encoding):
-    """GA-Planes, multiplied and added: lines, planes and a volume of features; d_e = F.
+    """GA-Planes: sums of products of lines, planes and a volume of features; d_e = F.
 
-    In 2D e_x ∘ e_y + e_xy: a product of two lines of n_1 nodes, and a plane of n_2², which makes
-    low rank plus low resolution. In 3D each plane is multiplied by the line that is missing, and
-    a volume of n_3³ nodes is added. All nodes at i/(n − 1), linear interpolation.
+    In 2D e_x ∘ e_y + e_xy: the product of two lines of n_1 nodes plus a plane of n_2² nodes, a
+    low-rank plus a low-resolution part. In 3D each plane is multiplied by the line along the
+    remaining axis, and a volume of n_3³ nodes is added. Nodes at i/(n − 1), linear interpolation.
 
-    The paper is about a family of such models, convex ones (which add or concatenate) among
-    them; this is the nonconvex one of INR-benchmark, by one of its authors. Its first
+    The paper describes a family of such models, including convex ones (which add or concatenate).
+    This is the nonconvex model of INR-benchmark, which shares an author with the paper. Its first
     dense layer is the network's here.
+
+    Lines start as U(0.1, 0.25), planes as N(0, 0.01²), the volume as N(0, 0.001²), as in
+    INR-benchmark.
 
     Parameters: F (2 n_1 + n_2²) in 2D, F (3 n_1 + 3 n_2² + n_3³) in 3D.
 
@@ -31,12 +34,10 @@ class GAPlanes(Encoding):
 
     Args:
         in_dim: d, 2 or 3.
-        features: F.
-        line_resolution: n_1, nodes of a line (there: as many as samples along an axis).
-        plane_resolution: n_2, nodes per axis of a plane (there: 20).
-        volume_resolution: n_3, nodes per axis of the volume (there: 5); not used in 2D.
-
-    Lines start as U(0.1, 0.25), planes as N(0, 0.01²), the volume as N(0, 0.001²), as there.
+        features: F, features per node.
+        line_resolution: n_1, nodes of a line (INR-benchmark: number of samples along an axis).
+        plane_resolution: n_2, nodes per axis of a plane (INR-benchmark: 20).
+        volume_resolution: n_3, nodes per axis of the volume (INR-benchmark: 5); unused in 2D.
     """
 
     size_parameters = ("line_resolution", "plane_resolution", "features")
@@ -79,7 +80,7 @@ class GAPlanes(Encoding):
             in_dim, [line_resolution] * in_dim, features, axes=[[axis] for axis in axes]
         )
         nn.init.uniform_(self.lines.table, 0.1, 0.25)
-        # the plane without axis k is number k; in 2D the one plane is the whole domain
+        # plane k is the one without axis k; in 2D the only plane is the whole domain
         pairs = [[0, 1]] if in_dim == 2 else list(combinations(axes, 2))[::-1]
         self.planes = NodeGrid(in_dim, [plane_resolution] * len(pairs), features, 0.01, axes=pairs)
         self.volume = None
@@ -108,7 +109,7 @@ class GAPlanes(Encoding):
         ]
 
     def sparse_jacobian(self, x: Tensor) -> list[SparseBlock]:
-        """One block a line, a plane and the volume, with what it is multiplied by as factor."""
+        """One block per line and plane, and one for the volume, with the other factors."""
         lines, planes = self._values(self.lines, x), self._values(self.planes, x)
         others = products_of_others(lines, 1)
         if self.volume is None:

@@ -13,24 +13,23 @@ from encbench_encodings._first_layer import Features, FirstLayer
 
 
 class GaussianFirstLayer(FirstLayer):
-    """First layer of a Gaussian network, exp(−z²/(2a²)) of z = W(2x − 1) + b; d_e = m.
+    """First layer of a Gaussian network, exp(−z²/(2a²)) with z = W(2x − 1) + b; d_e = m.
 
-    Each unit is a ridge of width a/|w|, constant along it; ``gaussian_ffe`` is something else,
-    waves of random frequencies. The hidden layers are expected to be of the same kind, with the
-    same a.
+    Each unit is a ridge of width a/|w|. Not to be confused with ``gaussian_ffe``, waves of random
+    frequencies. The default activation of the hidden layers is the same, with the same a.
 
-    Coordinates are scaled to [−1, 1]. W and b start as ``nn.Linear``'s, U(±1/√d). The paper
-    searches a for each signal; the default is that of the activation ``gaussian``. In a network
-    of NTK parameterization the learned parameters are W/a and b/a, see ``_first_layer``.
+    Coordinates are scaled to [−1, 1]. W and b are initialized as in ``nn.Linear``, U(±1/√d). The
+    paper tunes a for each signal; the default is that of the activation ``gaussian``. In NTK
+    parameterization of the network the learned parameters are W/a and b/a, see ``_first_layer``.
 
     m(d + 1) parameters, ``linear.weight`` and ``linear.bias``.
 
-    Outside [0, 1] the formula holds as it stands.
+    Outside [0, 1] the same formula is used.
 
     Args:
         in_dim: d, 1 to 4.
         features: m, units of the layer.
-        a: standard deviation of the bump in z, of this layer and the hidden ones.
+        a: standard deviation of the bump in z, in this layer and the hidden layers.
     """
 
     equation = "γ(x) = exp(−z²/(2a²)), z = W(2x − 1) + b, learned"
@@ -54,7 +53,7 @@ class GaussianFirstLayer(FirstLayer):
         features: Features = 256,
         a: Annotated[
             Positive,
-            Field(description="a, width of the bump, all layers"),
+            Field(description="a, width of the bump in all layers"),
             Search(0.03, 0.5, log=True),
         ] = Gaussian.a,
     ) -> None:

@@ -17,14 +17,14 @@ from encbench_encodings._constants import ConstantsKept, at_least_float32
 class GaussianFourierFeatures(ConstantsKept):
     """Fourier features at random frequencies: cos and sin of 2πBx, B ~ N(0, σ²); d_e = 2m.
 
-    Order: all m cosines, then all m sines; all amplitudes 1 (Tancik et al.'s Gaussian mapping).
-    Frequencies are in cycles over the domain, with the factor 2π; not the octaves of ``ffe``,
-    whose frequencies are fixed and along the axes. Several σ side by side are a ``composite``.
+    Order: all m cosines, then all m sines; all amplitudes are 1 (Tancik et al.'s Gaussian mapping).
+    Frequencies are in cycles over the domain. The frequencies of ``ffe``, in contrast, are octaves
+    along the axes. To combine several σ, use ``composite``.
 
-    B is drawn when the encoding is built, from torch's generator, and kept in the state dict as
+    B is drawn from torch's generator when the encoding is built, and kept in the state dict as
     ``frequencies`` (m, d), in cycles.
 
-    Outside [0, 1] the formula holds as it stands.
+    Outside [0, 1] the same formula is used.
 
     Args:
         in_dim: d, 1 to 4.

@@ -17,30 +17,30 @@ from encbench_encodings._tables import InitStd, cells_and_places, over_corners
 class Grid(NodeGrid):
     """One dense grid of learnable values, interpolated linearly or cubically; d_e = k (+ d).
 
-    n nodes per axis, node i at x = i/(n − 1): both borders lie on nodes. The values at a node are
-    the features there, whatever the interpolation.
+    n nodes per axis, node i at x = i/(n − 1): both borders lie on nodes. With both interpolations,
+    the features at a node are its values.
 
-    - "linear": along each axis between two nodes, 2^d nodes in all: the paper's grid at one
-      resolution, ``mpe:levels=1``. Continuous, with kinks at nodes.
-    - "cubic": Catmull-Rom splines along each axis, through four nodes, 4^d in all; continuous
-      derivative, some weights negative. Beyond the borders stand values extrapolated linearly,
-      so that functions linear along each axis are reproduced up to the border.
-      Not cubic B-splines (which do not pass through the values), nor the bicubic of
-      ``torch.nn.functional.grid_sample`` (a = −0.75 where Catmull-Rom has −0.5).
+    - "linear": between two nodes per axis, 2^d in total: the paper's grid at one resolution,
+      ``mpe:levels=1``. Continuous, with kinks at nodes.
+    - "cubic": Catmull-Rom splines through four nodes per axis, 4^d in total, with a continuous
+      derivative and some negative weights. Nodes beyond the borders have linearly extrapolated
+      values, so that functions linear along each axis are reproduced up to the border.
+      Neither cubic B-splines (which do not interpolate the values) nor the bicubic mode of
+      ``torch.nn.functional.grid_sample`` (a = −0.75; Catmull-Rom has −0.5).
 
     Outside [0, 1] the border cell's polynomial is extrapolated. k·n^d parameters, ``table``.
 
     Args:
         in_dim: d, 1 to 4.
         resolution: n, nodes per axis.
-        features: k, scalars a node.
+        features: k, scalars per node.
         interpolation: see above.
         init_std: node values start as N(0, init_std²).
         include_input: whether the coordinates are appended.
         sparse_gradients: COO gradient of the table: cheap steps, only for SGD and SparseAdam.
 
     Raises:
-        ParameterError: an unknown interpolation, or a resolution below 2.
+        ParameterError: the interpolation is unknown, or the resolution is below 2.
     """
 
     size_parameters = ("resolution", "features")
@@ -86,12 +86,12 @@ class Grid(NodeGrid):
         )
 
     def _cubic_weights(self, cells: Tensor, f: Tensor) -> Tensor:
-        """Weights (4, d, N, 1) of the nodes from one before the cell to one behind it."""
+        """Weights (4, d, N, 1) of the nodes: before the cell, its left and right end, after it."""
         g = 1 - f
         before, behind = -0.5 * f * g * g, -0.5 * g * f * f
         left = 1 - f * f * (2.5 - 1.5 * f)
         right = 1 - g * g * (2.5 - 1.5 * g)
-        # A missing node has the value 2·(border) − (the next one inwards).
+        # A node beyond the border has the value 2·(border node) − (its inner neighbour).
         missing = before * (cells == 0)
         before, left, right = before - missing, left + 2 * missing, right - missing
         missing = behind * (cells == self.resolution - 2)

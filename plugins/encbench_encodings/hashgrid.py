@@ -1,4 +1,4 @@
-"""The multiresolution hash grid of Instant-NGP, as tiny-cuda-nn computes it."""
+"""The multiresolution hash grid of Instant-NGP, as in tiny-cuda-nn."""
 
 from __future__ import annotations
 
@@ -9,36 +9,35 @@ from encbench_encodings._multilevel import FeaturesPerLevel, Levels, SparseGradi
 
 
 class HashGrid(tcnn.TinyCudaGrid):
-    """Multiresolution hash grid of Instant-NGP, index for index as tiny-cuda-nn; d_e = L·F.
+    """Multiresolution hash grid of Instant-NGP, with tiny-cuda-nn's indices; d_e = L·F.
 
     Coarse levels store every vertex; a level with more than T = 2^log2_hashmap_size vertices
     shares T entries by a spatial hash. Colliding vertices share an entry, and their gradients add.
 
-    Follows tiny-cuda-nn's *code*, entry for entry (see ``_tiny_cuda``): resolutions count
-    vertices, a half-cell offset staggers the levels, corners past the last vertex wrap, and
-    resolutions come from float32 arithmetic. Not followed: the paper's ⌊N_min · b^l⌋, torch-ngp,
-    and nerfstudio's fallback, whose parameter counts differ. Beyond tiny-cuda-nn: d = 1, any F,
-    float64. The table is laid out as tiny-cuda-nn's parameters are, in rows of F.
+    Follows tiny-cuda-nn's *code* exactly (see ``_tiny_cuda``): resolutions count vertices, a
+    half-cell offset staggers the levels, corners beyond the last vertex wrap, and resolutions come
+    from float32 arithmetic. The paper's ⌊N_min · b^l⌋, torch-ngp and nerfstudio's fallback have
+    other numbers of parameters. Unlike tiny-cuda-nn, it supports d = 1, any F and float64. The
+    table has the layout of tiny-cuda-nn's parameters, in rows of F.
 
-    Outside [0, 1] the border cell's polynomial is extrapolated; tiny-cuda-nn wraps to other cells
-    there.
+    Outside [0, 1] the border cell's polynomial is extrapolated; tiny-cuda-nn wraps to other cells.
 
     Args:
         in_dim: d, 1 to 4.
-        levels: L. tiny-cuda-nn's default too.
-        features_per_level: F.
+        levels: L, number of grids; default as in tiny-cuda-nn.
+        features_per_level: F, features per entry.
         log2_hashmap_size: log2 T.
         base_resolution: N_min, vertices per axis of level 0.
         per_level_scale: b; the resolution of level l is about N_min · b^l.
-        max_resolution: N_max, instead of b = (N_max / N_min)^(1 / (L − 1)). Neither given: 2048
-            (tiny-cuda-nn has b = 2 there, which ends at half a million vertices per axis).
+        max_resolution: N_max, instead of b = (N_max / N_min)^(1 / (L − 1)); 2048 if neither is
+            given (tiny-cuda-nn: b = 2, which ends at half a million vertices per axis).
         interpolation: "nearest" (no derivative in x), "linear" or "smoothstep", w²(3 − 2w).
         init_scale: entries start as U(−init_scale, init_scale).
         sparse_gradients: COO gradient of the table: cheap steps, only for SGD and SparseAdam.
 
     Raises:
-        ParameterError: per_level_scale and max_resolution both given, or max_resolution below
-            base_resolution.
+        ParameterError: per_level_scale and max_resolution are both given, or max_resolution is
+            below base_resolution.
     """
 
     size_parameters = ("log2_hashmap_size", "levels", "max_resolution")

@@ -1,4 +1,4 @@
-"""The multiresolution hash grid as the Instant-NGP paper writes it, beside its code."""
+"""The multiresolution hash grid as defined in the Instant-NGP paper."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ DEFAULT_MAX_RESOLUTION = 2048
 
 
 class HashGridPaper(HashedLevels):
-    """Multiresolution hash grid by the Instant-NGP paper's own equations; d_e = L·F.
+    """Multiresolution hash grid with the Instant-NGP paper's equations; d_e = L·F.
 
     N_l = ⌊N_min · b^l⌋ counts *cells*, so that a level has N_l + 1 vertices per axis, vertex i at
-    x = i / N_l: both borders lie on vertices. The cell is ⌊x · N_l⌋, interpolation linear. A level
-    with (N_l + 1)^d <= T = 2^log2_hashmap_size stores each vertex once, in exactly (N_l + 1)^d
-    entries; a finer one shares T entries by the hash ⊕_i c_i π_i mod T.
+    x = i / N_l: both borders lie on vertices. The cell is ⌊x · N_l⌋, interpolation is linear. A
+    level with (N_l + 1)^d <= T = 2^log2_hashmap_size stores each vertex once, in exactly
+    (N_l + 1)^d entries; finer levels share T entries by the hash ⊕_i c_i π_i mod T.
 
-    ``hashgrid`` is the same encoding by tiny-cuda-nn's code, which counts vertices (one less
-    cell), staggers levels by half a cell, wraps at the border, rounds tables up to multiples of 8
-    and takes resolutions from float32. Here they are exact: N_max is reached, not missed by
-    one. The paper has smoothstep and the half-cell offset in its appendix only; neither is here.
-    The paper's primes are three; the fourth, for d = 4, is tiny-cuda-nn's.
+    ``hashgrid`` follows tiny-cuda-nn's code instead, which counts vertices (one cell fewer),
+    staggers levels by half a cell, wraps at the border, rounds tables up to multiples of 8 and
+    computes resolutions in float32. Here they are exact, so N_max is always reached. The paper
+    mentions smoothstep and the half-cell offset only in its appendix; neither is implemented. The
+    paper has three primes; the fourth, for d = 4, is tiny-cuda-nn's.
 
     Parameters: F · Σ_l min((N_l + 1)^d, T).
 
@@ -51,19 +51,19 @@ class HashGridPaper(HashedLevels):
 
     Args:
         in_dim: d, 1 to 4.
-        levels: L.
-        features_per_level: F.
+        levels: L, number of grids.
+        features_per_level: F, features per entry.
         log2_hashmap_size: log2 T.
         base_resolution: N_min, cells per axis of level 0.
-        per_level_scale: b.
+        per_level_scale: b, ratio of the resolutions of successive levels.
         max_resolution: N_max, cells per axis of the finest level, instead of
-            b = (N_max / N_min)^(1 / (L − 1)). Neither given: 2048.
+            b = (N_max / N_min)^(1 / (L − 1)); 2048 if neither is given.
         init_scale: entries start as U(−init_scale, init_scale).
         sparse_gradients: COO gradient of the table: cheap steps, only for SGD and SparseAdam.
 
     Raises:
-        ParameterError: per_level_scale and max_resolution both given, max_resolution below
-            base_resolution, or one level asked to reach two resolutions.
+        ParameterError: per_level_scale and max_resolution are both given, max_resolution is below
+            base_resolution, or one level has two resolutions.
     """
 
     size_parameters = ("log2_hashmap_size", "levels", "max_resolution")
@@ -108,7 +108,7 @@ class HashGridPaper(HashedLevels):
 def cells_of_levels(
     levels: int, lowest: int, growth: float | None, highest: int | None
 ) -> list[int]:
-    """⌊N_min · b^l⌋ of each level, exactly: rounding errors do not decide about a cell.
+    """⌊N_min · b^l⌋ of each level, computed exactly.
 
     Raises:
         ParameterError: as in ``HashGridPaper``.
@@ -125,7 +125,7 @@ def cells_of_levels(
 
 
 def _root(value: int, degree: int) -> int:
-    """The largest integer whose power of that degree is at most value >= 1."""
+    """The largest integer r with r^degree <= value, for value >= 1."""
     found = 0
     for shift in range(value.bit_length() // degree, -1, -1):
         if (found + (1 << shift)) ** degree <= value:

@@ -1,4 +1,4 @@
-"""The coordinates themselves: the baseline that every encoding is measured against."""
+"""The coordinates themselves: the baseline for all encodings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from encbench import Encoding
 class Identity(Encoding):
     """Coordinates passed through unchanged, γ(x) = x; d_e = d.
 
-    Outside [0, 1] the formula holds as it stands.
+    Outside [0, 1] the same formula is used.
     """
 
     equation = "γ(x) = x"

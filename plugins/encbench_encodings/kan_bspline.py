@@ -20,19 +20,20 @@ class KanBSpline(Encoding):
     """Layer of a Kolmogorov–Arnold network, a learned function of each coordinate; d_e = m.
 
     Unit j is Σ_i (w_ij SiLU(v_i) + Σ_k c_ijk B_k(v_i)), v = 2x − 1, B_k the G + 3 cubic B-splines
-    over G equal cells of [−1, 1]. Functions of one coordinate are added, never multiplied: a
-    function of two needs the network behind. ``bspline_grid`` has products of splines.
+    over G equal cells of [−1, 1]. Functions of one coordinate are added, never multiplied;
+    dependence on several coordinates jointly is left to the network. ``bspline_grid`` has products
+    of splines.
 
-    As in efficient-kan without its ``spline_scaler`` (one more factor of the splines for each i
-    and j, the paper's w_s, which changes how they learn and not what they can be), and with knots
-    that stay where they are. The base w starts as U(±1/√d); the splines pass through U(±0.05/G)
-    at the G + 1 knots, with the smallest coefficients that do.
+    As in efficient-kan, but without ``spline_scaler`` (a factor of the splines per i and j, the
+    paper's w_s, which changes the training, not the set of functions), and with fixed knots. The
+    base w starts as U(±1/√d); initial spline values at the G + 1 knots are U(±0.05/G), with the
+    coefficients of smallest norm.
 
-    Outside [0, 1] the border cell's polynomial is extrapolated; efficient-kan's splines fall to 0
-    within three cells.
+    Outside [0, 1] the border cell's polynomial is extrapolated; efficient-kan's splines decrease
+    to 0 within three cells.
 
-    m d (G + 4) parameters, ``table``: G + 3 coefficients of each coordinate, then the base
-    weights of all. The features are linear in them.
+    m d (G + 4) parameters, ``table``: G + 3 coefficients per coordinate, then the base weights of
+    all coordinates. The features are linear in them.
 
     Args:
         in_dim: d, 1 to 4.
@@ -80,7 +81,7 @@ class KanBSpline(Encoding):
             self.table.data[begin : begin + grid + 3] = solve @ noise
 
     def _rows_and_weights(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Rows of the table and weights, (N, 5d) both."""
+        """Rows of the table and their weights, both (N, 5d)."""
         x = at_least_float32(x)
         rows, weights = _splines(x, self.grid)  # (N, d, 4)
         axes = torch.arange(self.in_dim, device=x.device)
@@ -100,7 +101,7 @@ class KanBSpline(Encoding):
 
 
 def _splines(x: Tensor, cells: int) -> tuple[Tensor, Tensor]:
-    """Numbers and values (N, d, 4) of the splines over equal cells that are not 0 at x (N, d)."""
+    """Indices and values (N, d, 4) of the splines over equal cells that are nonzero at x (N, d)."""
     cell, place = cells_and_places(x * cells, torch.full((), cells - 1, device=x.device))
     numbers = cell.unsqueeze(-1) + torch.arange(4, device=x.device)
     return numbers, cubic_bspline(place).movedim(0, -1)

@@ -1,4 +1,4 @@
-"""K-planes: products of learnable planes, one for each pair of coordinates."""
+"""K-planes: products of learnable planes, one per pair of coordinates."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class KPlanes(Encoding):
     """K-planes: at each of L resolutions, the product of a plane per pair of axes; d_e = L·F.
 
     A level has d(d − 1)/2 planes of n_l² nodes with F features, node i at x = i / (n_l − 1),
-    interpolated linearly. Their values are multiplied elementwise, levels concatenated. In 2D
-    there is one plane and nothing to multiply: a dense multigrid without x, the degenerate case.
+    interpolated linearly. Their values are multiplied elementwise; levels are concatenated. In 2D
+    there is only one plane: the encoding is then a dense multigrid without x.
 
-    Every axis has the same resolution. With d = 4 the last coordinate is taken for time, and its
-    planes start at 1, as there; unlike there their resolution grows with the level too.
+    Every axis has the same resolution. With d = 4 the last coordinate is time, whose planes start
+    at 1, as in the paper; unlike there, their resolution increases with the level too.
 
     Parameters: F · d(d − 1)/2 · Σ_l n_l².
 
@@ -33,10 +33,10 @@ class KPlanes(Encoding):
 
     Args:
         in_dim: d, 2 to 4.
-        features_per_level: F (the paper: 16 or 32).
+        features_per_level: F, features per node (the paper: 16 or 32).
         resolutions: n_l, nodes per axis of each level. Default [16, 32, 64].
-        init_low, init_high: entries start as U(init_low, init_high), away from 0, at which a
-            product has no gradient.
+        init_low, init_high: entries start as U(init_low, init_high), away from 0, where gradients
+            of products vanish.
 
     Raises:
         ParameterError: no resolution, one below 2, or init_low above init_high.
@@ -102,7 +102,7 @@ class KPlanes(Encoding):
         return [replace(grid, parameter="planes.table") for grid in self.planes.learned_grids()]
 
     def sparse_jacobian(self, x: Tensor) -> list[SparseBlock]:
-        """One block a plane, its factor the product of the level's other planes."""
+        """One block per plane, whose factor is the product of the level's other planes."""
         factors = products_of_others(self._factors(self.planes(x)), 2).flatten(1, 2)
         levels = range(len(self.resolutions))
         starts = [level * self.features for level in levels for _ in self.pairs]

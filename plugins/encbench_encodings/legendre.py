@@ -11,12 +11,12 @@ from encbench_encodings._polynomials import PolynomialFeatures, SearchedDegree
 class LegendreFeatures(PolynomialFeatures):
     """Legendre polynomials P_0 to P_K of each coordinate; d_e = d(K + 1).
 
-    Coordinates are scaled to [−1, 1], v = 2x − 1. P_k(1) = 1 and |P_k| ≤ 1: orthogonal on the
-    interval, *not* normalized (the mean square of P_k is 1/(2k + 1)), so that high degrees are
-    small but near the ends. One coordinate at a time: no products over coordinates. Order:
-    coordinate, then degree. P_0 = 1 stands once for each coordinate. Nothing to learn.
+    Coordinates are scaled to [−1, 1], v = 2x − 1. The polynomials are orthogonal but *not*
+    normalized: P_k(1) = 1, |P_k| ≤ 1, and the mean square of P_k is 1/(2k + 1), so high degrees
+    are small except near the ends. There are no products over coordinates. Order: coordinate, then
+    degree. P_0 = 1 occurs once per coordinate. No learned parameters.
 
-    Outside [0, 1] the polynomials continue, and grow as (2|v|)^K.
+    Outside [0, 1] the polynomials are extrapolated, and grow like (2|v|)^K.
 
     Args:
         in_dim: d, 1 to 4.

@@ -26,32 +26,33 @@ DEFAULT_MAX_RESOLUTION = 64
 
 
 class MultigridParametricEncoding(NodeGrid):
-    """Multigrid parametric encoding of the paper: L dense grids beside x; d_e = L·k (+ d).
+    """Multigrid parametric encoding of the paper: L dense grids and x; d_e = L·k (+ d).
 
     Level l has n_l nodes per axis, node i at x = i / (n_l − 1): both borders lie on nodes. Its k
     values per node are interpolated linearly along each axis. Output: the k values of level 0, of
-    level 1, …, and last the d coordinates. Outside [0, 1] the border cells are extrapolated.
+    level 1, …, then the d coordinates. Outside [0, 1] the border cells are extrapolated.
 
-    Not the grids of tiny-cuda-nn (``densegrid``, ``hashgrid``): no half-cell offset, no wrapping,
-    no rounding of tables, nodes counted exactly.
+    Unlike the grids of tiny-cuda-nn (``densegrid``, ``hashgrid``), it has no half-cell offset, no
+    wrapping, and exactly the given numbers of nodes.
 
     Args:
         in_dim: d, 1 to 3.
-        features_per_level: k, scalars a node.
-        levels: L. Default 2, or the number of ``resolutions``.
+        features_per_level: k, scalars per node.
+        levels: L, number of grids. Default 2, or the number of ``resolutions``.
         min_resolution: n_0, nodes per axis of the coarsest level. Default 16.
-        max_resolution: n_(L−1), of the finest. Default 64. A single level may be given by either.
-        spacing: between them, "geometric" (default) or "linear", rounded to the nearest integer.
-        resolutions: all n_l at once, instead of the four above.
+        max_resolution: n_(L−1), nodes per axis of the finest level. Default 64. Either of the two
+            sets a single level.
+        spacing: of the resolutions, "geometric" (default) or "linear", rounded to integers.
+        resolutions: all n_l, instead of the four above.
         init_std: node values start as N(0, init_std²). The paper's N(0, 0.01) is read as a
             standard deviation of 0.01; read as a variance it would be 0.1.
         include_input: whether the coordinates are appended, as in the paper.
         sparse_gradients: COO gradient of the table: cheap steps, only for SGD and SparseAdam.
 
     Raises:
-        ParameterError: resolutions given beside what it replaces, a resolution below 2,
-            min_resolution above max_resolution, one level with two different resolutions, or an
-            unknown spacing.
+        ParameterError: resolutions is given with one of the four above, a resolution is below 2,
+            min_resolution is above max_resolution, one level has two different resolutions, or
+            the spacing is unknown.
     """
 
     size_parameters = ("resolutions", "max_resolution")
@@ -69,9 +70,7 @@ class MultigridParametricEncoding(NodeGrid):
         in_dim: int,
         *,
         features_per_level: Annotated[ScalarsPerNode, Search(1, 4)] = 2,
-        levels: Annotated[
-            int | None, Field(ge=1, description="L, number of grids (2 unless resolutions)")
-        ] = None,
+        levels: Annotated[int | None, Field(ge=1, description="L, number of grids (2)")] = None,
         min_resolution: Annotated[
             int | None,
             Field(ge=2, description="nodes per axis, coarsest level (16)"),
@@ -117,11 +116,11 @@ class MultigridParametricEncoding(NodeGrid):
 def spaced_resolutions(
     levels: int | None, lowest: int | None, highest: int | None, spacing: str | None
 ) -> list[int]:
-    """Nodes an axis of each level, coarsest first; None stands for the default.
+    """Nodes per axis of each level, coarsest first; arguments of None have their defaults.
 
     Raises:
-        ParameterError: lowest > highest, one level with two different resolutions, or an
-            unknown spacing.
+        ParameterError: lowest > highest, one level has two different resolutions, or the spacing
+            is unknown.
     """
     levels = DEFAULT_LEVELS if levels is None else levels
     if levels == 1 and lowest is not None and highest is not None and lowest != highest:

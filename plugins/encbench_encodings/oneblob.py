@@ -1,4 +1,4 @@
-"""One-blob encoding: a small kernel around each coordinate, seen through bins."""
+"""One-blob encoding: the mass of a kernel around each coordinate in equal bins."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from encbench_encodings._constants import at_least_float32
 
 
 class OneBlob(Encoding):
-    """One-blob encoding: a bump at x, a bin wide, integrated over each of k bins; d_e = dk.
+    """One-blob encoding: a kernel around x, integrated over each of k bins; d_e = dk.
 
-    A soft one-hot code of each coordinate: bin i of k gets the kernel's mass on [i/k, (i + 1)/k].
-    Two conventions, which differ in kernel and at the borders:
+    A soft one-hot code of each coordinate: bin i of k is the kernel's mass in [i/k, (i + 1)/k].
+    Two conventions, which differ in the kernel and at the borders:
 
-    - "tiny-cuda-nn" (default): the quartic kernel 15/16 (1 − u²)², u = k(t − x), which ends after
-      one bin's width on each side. The domain is a circle: what leaves at 1 comes in at 0, so
-      that features add up to 1 for each coordinate.
-    - "paper": a Gaussian with σ = 1/k; what leaves the domain is lost.
+    - "tiny-cuda-nn" (default): the quartic kernel 15/16 (1 − u²)², u = k(t − x), whose support is
+      one bin on each side of x. The domain is periodic: mass beyond one border is added at the
+      other, so that the features of each coordinate sum to 1.
+    - "paper": a Gaussian with σ = 1/k; mass outside the domain is lost.
 
-    Order: coordinate, then bin. Nothing to learn. tiny-cuda-nn asks for a power of two of bins;
-    here any number will do.
+    Order: coordinate, then bin. No learned parameters. tiny-cuda-nn requires a power of two for
+    the number of bins; here it is arbitrary.
 
-    Outside [0, 1] the features of the circle repeat from −1 + 1/k to 2 − 1/k and fall to 0 beyond;
-    those of "paper" fall to 0 as the kernel leaves the domain.
+    Outside [0, 1] the features of "tiny-cuda-nn" are periodic from −1 + 1/k to 2 − 1/k and
+    decrease to 0 beyond; those of "paper" decrease to 0 as the kernel leaves the domain.
 
     Args:
         in_dim: d, 1 to 4.
-        bins: k; tiny-cuda-nn's default too.
+        bins: k, bins per coordinate; default as in tiny-cuda-nn.
         convention: see above.
 
     Raises:
-        ParameterError: an unknown convention.
+        ParameterError: the convention is unknown.
     """
 
     equation = "γ(x) = [∫ κ(t − x) dt over bin i] for i < k, κ a kernel of width 1/k"
@@ -51,11 +51,11 @@ class OneBlob(Encoding):
         in_dim: int,
         *,
         bins: Annotated[
-            int, Field(ge=2, description="k, bins of each coordinate"), Search(8, 128, log=True)
+            int, Field(ge=2, description="k, bins per coordinate"), Search(8, 128, log=True)
         ] = 16,
         convention: Annotated[
             Literal["tiny-cuda-nn", "paper"],
-            Field(description="quartic kernel on a circle, or Gaussian on the interval"),
+            Field(description="quartic kernel, periodic; or Gaussian kernel, not periodic"),
         ] = "tiny-cuda-nn",
     ) -> None:
         check_choice("oneblob: convention", convention, ("tiny-cuda-nn", "paper"))

@@ -22,40 +22,40 @@ UINT32 = 2**32
 class Permutohedral(MultilevelGrid):
     """Permutohedral lattices with hashed vertices, d + 1 per point and level; d_e = L·F.
 
-    Each level lays a permutohedral lattice over space: triangles in 2D, tetrahedra in 3D. A
-    point reads the d + 1 vertices of its simplex, weighted by its barycentric coordinates, where
-    a cubic grid reads 2^d. x is mapped isometrically to the hyperplane Σ_i y_i = 0 of R^(d+1) and
-    scaled by √(d(d + 1)) · N_l; vertices are the integer points there whose d + 1 coordinates are
-    all congruent modulo d + 1 (Adams, Baek, Davis, "Fast High-Dimensional Filtering Using the
+    Each level is a permutohedral lattice: triangles in 2D, tetrahedra in 3D. A point reads the
+    d + 1 vertices of its simplex, weighted by its barycentric coordinates; a cubic grid reads 2^d.
+    x is mapped isometrically to the hyperplane Σ_i y_i = 0 of R^(d+1) and scaled by
+    √(d(d + 1)) · N_l; vertices are the integer points there whose d + 1 coordinates are all
+    congruent modulo d + 1 (Adams, Baek, Davis, "Fast High-Dimensional Filtering Using the
     Permutohedral Lattice", Eurographics 2010).
 
-    N_l = N_min (N_max / N_min)^(l / (L − 1)), not rounded, is the number of edges on a unit of
-    length: the shortest edges of a simplex are 1 / N_l long, so that N compares with a grid's
+    N_l = N_min (N_max / N_min)^(l / (L − 1)), not rounded, is the number of edges per unit length:
+    the shortest edges of a simplex have length 1 / N_l, so N is comparable with a grid's
     resolution. PermutoSDF's ``scale`` is 1 / (N_l √(d(d + 1))).
 
-    Hash: of a vertex's first d coordinates k = (k + y_i) · 2531011 in uint32 over i, modulo T,
-    as PermutoSDF's code does; T is a power of two here, every level has T entries, and also coarse
-    levels are hashed. Each level is shifted by its own random vector, so that edges of different
-    levels do not coincide: drawn uniformly from the lattice's unit cell when the encoding is
-    built, from torch's generator, and kept in the state dict.
+    The hash of a vertex is that of PermutoSDF's code: k = (k + y_i) · 2531011 in uint32 for its
+    first d coordinates y_i, then modulo T. Here T is a power of two, every level has T entries,
+    and coarse levels are hashed too. Each level is shifted by its own random vector, so that edges
+    of different levels do not coincide. The shifts are uniform in the lattice's unit cell, drawn
+    from torch's generator when the encoding is built, and kept in the state dict.
 
-    Outside [0, 1] the lattice continues, with vertices hashed as inside.
+    Outside [0, 1] the lattice continues, with the same hash.
 
     Parameters: L · T · F.
 
     Args:
         in_dim: d, 1 to 4.
-        levels: L (PermutoSDF: 24).
-        features_per_level: F.
+        levels: L, number of lattices (PermutoSDF: 24).
+        features_per_level: F, features per entry.
         log2_hashmap_size: log2 T (PermutoSDF: 18).
-        base_resolution: N_min, edges on a unit of length at level 0.
-        max_resolution: N_max, of the finest level.
+        base_resolution: N_min, edges per unit length at level 0.
+        max_resolution: N_max, edges per unit length at the finest level.
         shift: whether levels are shifted.
         init_std: entries start as N(0, init_std²).
         sparse_gradients: COO gradient of the table: cheap steps, only for SGD and SparseAdam.
 
     Raises:
-        ParameterError: max_resolution below base_resolution, or one level with two of them.
+        ParameterError: max_resolution is below base_resolution, or one level has two resolutions.
     """
 
     size_parameters = ("log2_hashmap_size", "levels")
@@ -76,11 +76,11 @@ class Permutohedral(MultilevelGrid):
             int, Field(ge=1, le=30, description="log2 T, T entries per level"), Search(12, 19)
         ] = 14,
         base_resolution: Annotated[
-            Edges, Field(description="N_min, edges on a unit of length, coarsest level")
+            Edges, Field(description="N_min, edges per unit length, coarsest level")
         ] = 16.0,
         max_resolution: Annotated[
             Edges,
-            Field(description="N_max, edges on a unit of length, finest level"),
+            Field(description="N_max, edges per unit length, finest level"),
             Search(64, 1024, log=True),
         ] = 512.0,
         shift: Annotated[bool, Field(description="shift each level at random")] = True,
@@ -95,7 +95,7 @@ class Permutohedral(MultilevelGrid):
         if levels == 1 and max_resolution != base_resolution:
             raise ParameterError(
                 f"permutohedral: levels=1 cannot have both base_resolution={base_resolution} and "
-                f"max_resolution={max_resolution}; set both alike, or ask for more levels"
+                f"max_resolution={max_resolution}; set both to the same value, or use more levels"
             )
         super().__init__(
             in_dim,
@@ -119,7 +119,7 @@ class Permutohedral(MultilevelGrid):
             ratio = math.sqrt(in_dim * (in_dim + 1) / ((axis + 1) * (axis + 2)))
             scales[axis, 0] = torch.tensor(self.resolutions) * ratio
         # The shortest edges from a vertex, 1 in all coordinates but one, span the lattice. They are
-        # taken back to d coordinates: a shift there cannot leave the hyperplane by rounding.
+        # mapped back to d coordinates, where rounding of a shift cannot leave the hyperplane.
         edges = torch.ones(in_dim, in_dim + 1) - (in_dim + 1) * torch.eye(in_dim, in_dim + 1)
         flat = edges @ basis / basis.square().sum(0)  # (d, d)
         random = torch.rand(levels, in_dim) if shift else torch.zeros(levels, in_dim)
@@ -140,19 +140,19 @@ class Permutohedral(MultilevelGrid):
         position = torch.tensordot(self._basis.to(x.dtype), scaled, dims=1) / m  # (m, N, L)
         nearest = position.detach().round()
         rest = position.detach() - nearest
-        # Rank 0 is the largest remainder; of equal ones the first coordinate comes first.
+        # Rank 0 is the largest remainder; ties are ordered by coordinate.
         ahead = rest.unsqueeze(0) > rest.unsqueeze(1)  # [i, j]: coordinate j before i
         order = torch.arange(m, device=x.device)
         first = (order.unsqueeze(0) < order.unsqueeze(1)).view(m, m, 1, 1)
         ties = (rest.unsqueeze(0) == rest.unsqueeze(1)) & first
-        # Rounding may leave the hyperplane; the coordinates that rounded worst step back.
+        # Rounding may leave the hyperplane; coordinates with the largest rounding errors step back.
         rank = (ahead | ties).sum(1) + nearest.sum(0).long()
         correction = (rank < 0).long() - (rank >= m).long()
-        # Clamped for x that is not finite, whose weights are NaN.
+        # Clamped for x that are not finite; their weights are NaN.
         rank = (rank + m * correction).clamp(0, self.in_dim)
         base = nearest.long() + correction
         delta = position - base
-        ranked = torch.zeros_like(delta).scatter(0, rank, delta)  # by rank, falling
+        ranked = torch.zeros_like(delta).scatter(0, rank, delta)  # in decreasing order
         first_weight = 1 + ranked[-1:] - ranked[:1]
         weights = torch.cat((first_weight, (ranked[:-1] - ranked[1:]).flip(0)))
         remainder = order.view(m, 1, 1, 1)
@@ -161,6 +161,6 @@ class Permutohedral(MultilevelGrid):
 
     def corners(self, x: Tensor) -> tuple[Tensor, Tensor]:
         vertices, weights = self.simplices(x)
-        # In two's complement the low bits of products and sums are those of uint32.
+        # In two's complement the low bits of products and sums equal those of uint32.
         keys = (vertices[:, : self.in_dim] * self._factors).sum(1)
         return keys.bitwise_and(self._mask), weights

@@ -24,33 +24,33 @@ KERNELS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 class RbfGrid(NodeGrid):
-    """Radial basis functions on a regular grid, normalized to add up to one; d_e = k (+ d).
+    """Radial basis functions on a regular grid, normalized to sum to one; d_e = k (+ d).
 
-    Centre i lies at i/(n − 1), h = 1/(n − 1) apart. A point reads the 2^d centres of its cell,
-    with weights φ(s_j²)/Σ_l φ(s_l²), s_j² = α |x − c_j|²/(h/2)². **The weights jump from cell to
-    cell**, as φ of a centre that is left behind is not 0: by 0.17 for d = 1 with the defaults.
+    Centres lie at i/(n − 1) per axis, at distance h = 1/(n − 1). A point reads the 2^d centres of
+    its cell, with weights φ(s_j²)/Σ_l φ(s_l²), s_j² = α |x − c_j|²/(h/2)². **The weights jump
+    between cells**, because φ of a centre no longer read is not 0: by 0.17 for d = 1 and defaults.
 
-    This is the part of NeuRBF that its code has where centres are not adapted: kernel, shape,
-    the centres of the cell as neighbours, and normalization. It is not: centres and anisotropic
-    shapes fitted to the target (there from the k nearest ones), sines of φ at several frequencies
-    as further features, a hash grid and a bias beside it. Shapes are the same at all centres and
-    are not learned, so that the features are linear in the table.
+    Implements NeuRBF without adaptive centres: kernel, shape, the cell's centres as neighbours,
+    and normalization are those of its code. Not implemented: centres and anisotropic shapes fitted
+    to the target (where the k nearest centres are read), sines of φ at several frequencies as
+    additional features, the additional hash grid, and the bias. Shapes are equal for all centres
+    and not learned, so the features are linear in the table.
 
-    Outside [0, 1] the centres of the border cell are used, and tend to their mean (Gaussian: to
-    the nearest). k·n^d parameters, ``table``.
+    Outside [0, 1] the centres of the border cell are used; far outside, features tend to the mean
+    of their values (Gaussian: to the nearest centre's). k·n^d parameters, ``table``.
 
     Args:
         in_dim: d, 1 to 3.
-        resolution: n, centres an axis.
-        features: k, scalars a centre.
+        resolution: n, centres per axis.
+        features: k, scalars per centre.
         kernel: φ(s²): 1/(1 + s²), its square root, or exp(−s²/2).
-        alpha: α; the larger, the narrower. At 1 and distance h, s² = 4.
+        alpha: α, inverse squared width; for α = 1, s² = 4 at distance h.
         init_std: values start as N(0, init_std²).
         include_input: whether the coordinates are appended.
         sparse_gradients: COO gradient of the table: cheap steps, only for SGD and SparseAdam.
 
     Raises:
-        ParameterError: an unknown kernel.
+        ParameterError: the kernel is unknown.
     """
 
     size_parameters = ("resolution", "features")

@@ -16,23 +16,23 @@ from encbench_encodings._first_layer import Features, FirstLayer, Omega0
 class Siren(FirstLayer):
     """First layer of SIREN, sin(ω0 (W(2x − 1) + b)), for hidden layers of sines; d_e = m.
 
-    The whole network is SIREN's where the hidden layers are sines too, which is what this
-    encoding expects of them (``network.activation = "auto"``). The suite
-    ``as-published/siren`` has the settings of its authors' code.
+    The whole network is SIREN's if the hidden layers are sines too, which is this encoding's
+    default (``network.activation = "auto"``). The suite ``as-published/siren`` has the settings of
+    its authors' code.
 
-    Coordinates are scaled to [−1, 1], for which ω0 = 30 was chosen; given [0, 1], the same ω0
-    makes waves half as fine. W starts as U(±1/d), not U(±√(6/d)/ω); b as ``nn.Linear``'s,
-    U(±1/√d). In a network of NTK parameterization the learned parameters are ω0 W and
-    ω0 b, see ``_first_layer``.
+    Coordinates are scaled to [−1, 1], for which ω0 = 30 was chosen; with coordinates in [0, 1], the
+    same ω0 gives half the frequency. W starts as U(±1/d), not U(±√(6/d)/ω); b as in ``nn.Linear``,
+    U(±1/√d). In NTK parameterization of the network the learned parameters are ω0 W and ω0 b, see
+    ``_first_layer``.
 
     m(d + 1) parameters, ``linear.weight`` and ``linear.bias``.
 
-    Outside [0, 1] the formula holds as it stands.
+    Outside [0, 1] the same formula is used.
 
     Args:
         in_dim: d, 1 to 4.
         features: m, units of the layer.
-        omega: ω0 of this layer.
+        omega: ω0, frequency of this layer.
         hidden_omega: ω of the hidden layers; in standard parameterization only, as it cancels in
             NTK parameterization (see ``encbench.network.activations``).
     """

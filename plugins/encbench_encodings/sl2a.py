@@ -18,26 +18,26 @@ class Sl2a(LinearMaps):
     """First layer of SL²A-INR: learned activations of each coordinate, normalized; d_e = m.
 
     z_j = Σ_i Σ_k a_ijk T_k(tanh v_i) with v = 2x − 1 and degrees 0 to K, then layer normalization
-    over the m units with a learned gain and shift. tanh brings [−1, 1] to ±0.76, so that the ends
-    of the polynomials, where they are steepest, are not used. Sums over coordinates only, no
-    products: those are left to the network. ``chebyshev`` are the polynomials alone.
+    over the m units with a learned gain and shift. tanh maps [−1, 1] to ±0.76, so the steep ends of
+    the polynomials are not used. There are no products over coordinates; they are left to the
+    network. ``chebyshev`` has the polynomials only.
 
-    This is the first layer only. In SL²A-INR it also multiplies the input of each hidden layer
-    (the fusion block, of low-rank ReLU layers), its own input included; here a plain network
+    This is only the first layer. In SL²A-INR its output also multiplies the input of each hidden
+    layer, including the first (the fusion block, of low-rank ReLU layers); here an ordinary network
     follows.
 
-    a starts as U(±√(6/((d + m)(K + 1)))), what ``xavier_uniform_`` makes of the authors' tensor
-    (d, m, K + 1). In a network of NTK parameterization the learned parameters are a divided by
+    a starts as U(±√(6/((d + m)(K + 1)))), the result of ``xavier_uniform_`` for the authors' tensor
+    (d, m, K + 1). In NTK parameterization of the network the learned parameters are a divided by
     its initial standard deviation, see ``_linear_maps``.
 
     m (d(K + 1) + 2) parameters, ``maps.0.weight``, ``norm.weight``, ``norm.bias``.
 
-    Outside [0, 1] the formula holds as it stands; tanh keeps it within bounds.
+    Outside [0, 1] the same formula is used; tanh keeps it bounded.
 
     Args:
         in_dim: d, 1 to 4.
         features: m, units of the layer.
-        degree: K (the authors' code: 256).
+        degree: K, highest degree (the authors' code: 256).
     """
 
     size_parameters = ("features", "degree")
@@ -80,7 +80,7 @@ class Sl2a(LinearMaps):
         return self._normalized(x) * self.norm.weight + self.norm.bias
 
     def sparse_jacobian(self, x: Tensor) -> list[SparseBlock]:
-        """Gain and shift, each a table of one row that every point reads."""
+        """A block for the gain and one for the shift, tables of one row that every point reads."""
         row = torch.zeros(len(x), 1, dtype=torch.int64, device=x.device)
         one = torch.ones_like(x[:, :1])
         gain = self._normalized(x).detach()

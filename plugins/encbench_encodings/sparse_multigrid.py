@@ -1,4 +1,4 @@
-"""Dense multigrids of which only the nodes that some points touch are stored."""
+"""Multigrid that stores only the nodes touched by given points."""
 
 from __future__ import annotations
 
@@ -25,33 +25,33 @@ class SparseMultigrid(NodeGrid):
     """Multigrid that stores only the nodes touched by given points; d_e = L·k (+ d).
 
     The grids are those of ``mpe``: level l has n_l nodes per axis, node i at x = i / (n_l − 1),
-    k values per node, linear interpolation, the coordinates last. A node is *touched* by a point
-    that lies in one of its cells. Only touched nodes have values; every other node is the
-    constant 0, so at the touching points the encoding equals ``mpe`` and elsewhere it fades to 0.
+    k values per node, linear interpolation, the coordinates last. A point *touches* the nodes of
+    its cell. Only touched nodes have values; all others have the constant 0. So the encoding equals
+    ``mpe`` at the given points, and decreases to 0 elsewhere.
 
-    Which points touch must be known before training: parameters have to exist before the
-    optimizer does, and the kernel at the start is taken before any batch was seen, so nodes are
-    not collected on the fly. Two ways to say it:
+    The points must be known before training: the optimizer needs the parameters, and the kernel at
+    the start is computed before the first batch, so nodes cannot be added during training. There
+    are two ways to specify the points:
 
-    - ``samples``: the regular sampling of s points per axis at (i + ½)/s, the pixels of an image
-      with s × s pixels. Not given: every node is stored, which is ``mpe``. A grid much finer
-      than the sampling keeps about (2 s / n_l)^d of its nodes; one of up to s cells per axis
-      keeps all. **An image of another size reads zeros in places.**
-    - ``SparseMultigrid.touched_by(points)``, from Python: any points, such as those of a surface.
-      That is the setting of Neural Radiosity, whose grids hold values near the surfaces only.
+    - ``samples``: a regular sampling with s points per axis at (i + ½)/s, the pixels of an image
+      of s × s pixels. If not given, every node is stored, as in ``mpe``. A grid much finer than the
+      sampling stores about (2 s / n_l)^d of its nodes; one of up to s cells per axis stores all.
+      **For an image of another size, the encoding is 0 in some places.**
+    - ``SparseMultigrid.touched_by(points)``, in Python: any points, such as those of a surface.
+      This is the setting of Neural Radiosity, whose grids store values only near surfaces.
 
-    Stored is one sorted list of node numbers beside the table: memory and parameters follow the
-    touched nodes, never n_l^d.
+    A sorted list of node numbers is stored with the table; memory and parameters are proportional
+    to the number of touched nodes, not to n_l^d.
 
     Parameters: k · Σ_l (touched nodes of level l); k · Σ_l n_l^d without ``samples``.
 
-    Outside [0, 1] the border cells are extrapolated, as far as their nodes are stored.
+    Outside [0, 1] the border cells are extrapolated from their stored nodes.
 
     Args:
         in_dim: d, 1 to 3.
-        features_per_level: k, scalars a node.
+        features_per_level: k, scalars per node.
         resolutions: n_l, nodes per axis of each level. Default [16, 128].
-        samples: s, points per axis whose cells' nodes are stored; None stores all nodes.
+        samples: s, points per axis of the sampling; None: all nodes are stored.
         init_std: node values start as N(0, init_std²).
         include_input: whether the coordinates are appended.
         sparse_gradients: COO gradient of the table: cheap steps, only for SGD and SparseAdam.
@@ -103,7 +103,7 @@ class SparseMultigrid(NodeGrid):
         sizes = [nodes**in_dim for nodes in resolutions]
         offsets = [sum(sizes[:level]) for level in range(len(sizes))]
         self._offsets = nn.Buffer(torch.tensor(offsets), persistent=False)
-        # Kept in the state dict: the rows of the table mean nothing without it.
+        # In the state dict, because the rows of the table have no meaning without it.
         keys = [
             _product(axis, nodes, in_dim) + offset
             for axis, nodes, offset in zip(axes, resolutions, offsets, strict=True)
@@ -145,13 +145,13 @@ class SparseMultigrid(NodeGrid):
         return rows.view([nodes] * self.in_dim)
 
     def nodes(self, level: int) -> Tensor:
-        """Node numbers (M,) of a level's rows: Σ_a i_a · n^a for the node at i / (n − 1)."""
+        """Numbers (M,) of the nodes in a level's rows: Σ_a i_a · n^a for node i / (n − 1)."""
         rows = slice(self.starts[level], self.starts[level + 1])
         return self._keys[rows] - self._offsets[level]
 
 
 def _touched_on_axis(nodes: int, samples: int | None) -> Tensor:
-    """Nodes of one axis, sorted, that a regular sampling touches; all of them without one."""
+    """The sorted nodes of one axis that a regular sampling touches; all nodes if None."""
     if samples is None:
         return torch.arange(nodes)
     points = (torch.arange(samples, dtype=torch.float64) + 0.5) / samples
@@ -161,9 +161,9 @@ def _touched_on_axis(nodes: int, samples: int | None) -> Tensor:
 
 
 def _product(axis: Tensor, nodes: int, in_dim: int) -> Tensor:
-    """Numbers, sorted, of the nodes of an n^d grid whose every coordinate is on the axis.
+    """The sorted numbers of the nodes of an n^d grid all of whose coordinates are in ``axis``.
 
-    The nodes that a product of samplings touches are the product of those touched on each axis.
+    A regular sampling touches exactly these nodes if ``axis`` has the nodes touched on one axis.
     """
     numbers = axis
     for power in range(1, in_dim):

@@ -1,4 +1,4 @@
-"""Real spherical harmonics of a direction, as tiny-cuda-nn's SphericalHarmonics."""
+"""Real spherical harmonics of a direction, like tiny-cuda-nn's SphericalHarmonics."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ class SphericalHarmonics(Encoding):
     """Real spherical harmonics Y_l^m of the direction v = 2x − 1, l < L; d_e = L².
 
     Orthonormal over the unit sphere, with the Condon-Shortley phase: Y_1 = √(3/4π) (−v_y, v_z,
-    −v_x). Order: l(l + 1) + m. Only for three coordinates, and nothing to learn.
+    −v_x). Order: l(l + 1) + m. Only for three coordinates. No learned parameters.
 
-    v is *not* normalized, as in tiny-cuda-nn, which expects unit vectors v as x = (v + 1)/2. Away
-    from the sphere the features are the polynomials that remain when Y_l^m is written with v_z
-    alone in the polar part, P_l's m-th derivative at v_z times Re or Im of (v_x + j v_y)^|m|.
-    In the corners of the cube they reach well beyond 1.
+    v is *not* normalized, as in tiny-cuda-nn, which expects unit vectors v as x = (v + 1)/2. Off
+    the sphere, the features are the polynomials P_l^(|m|)(v_z) · Re or Im of (v_x + j v_y)^|m|,
+    with P_l^(m) the m-th derivative of P_l, up to factors. In the corners of the cube they are well
+    above 1.
 
-    Outside [0, 1] the formula holds as it stands.
+    Outside [0, 1] the same formula is used.
 
     Args:
         in_dim: 3.
-        degree: L, number of bands, from 1 to tiny-cuda-nn's 8; its default too.
+        degree: L, number of bands, 1 to 8 and by default 4, as in tiny-cuda-nn.
     """
 
     equation = "γ(x) = [Y_l^m(2x − 1)] for l < L, −l <= m <= l"
@@ -74,7 +74,7 @@ class SphericalHarmonics(Encoding):
 
 
 def _normalization(band: int, m: int) -> float:
-    """Factor that makes Y_l^m, and for m > 0 both its real forms, of unit norm on the sphere."""
+    """Factor that gives Y_l^m (for m > 0 both of its real forms) unit norm on the sphere."""
     ratio = math.factorial(band - m) / math.factorial(band + m)
     squared = (2 * band + 1) / (4 * math.pi) * ratio
     return math.sqrt(squared if m == 0 else 2 * squared)

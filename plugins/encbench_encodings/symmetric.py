@@ -1,4 +1,4 @@
-"""The coordinates from −1 to 1, as most publications of coordinate networks have them."""
+"""The coordinates scaled to [−1, 1], as in most publications on coordinate networks."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from encbench import Encoding
 class Symmetric(Encoding):
     """Coordinates scaled to [−1, 1], γ(x) = 2x − 1; d_e = d.
 
-    For networks whose publication has such coordinates and a first layer like the others, as WIRE
-    does with the activation ``complex_gabor``. Outside [0, 1] the formula holds as it stands.
+    For networks published with such coordinates and a first layer like the other layers, such as
+    WIRE (activation ``complex_gabor``). Outside [0, 1] the same formula is used.
     """
 
     equation = "γ(x) = 2x − 1"

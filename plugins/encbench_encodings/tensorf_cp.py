@@ -1,4 +1,4 @@
-"""TensoRF's CP decomposition: products of one learnable vector an axis."""
+"""TensoRF's CP decomposition: products of one learnable vector per axis."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class TensorfCP(Encoding):
     """CP-decomposed grid of TensoRF: R products of a vector per axis; d_e = R.
 
     Component r is v_r^1(x_1) · v_r^2(x_2) · …, each vector of n nodes at x = i / (n − 1),
-    interpolated linearly. The d vectors are a rank-R decomposition of a dense grid of n^d nodes;
+    interpolated linearly. The R products are a rank-R decomposition of a dense grid of n^d nodes;
     in 2D, of a matrix.
 
-    The components themselves are the features. TensoRF's matrix B, which mixes them into its
+    The components themselves are the features. TensoRF's matrix B, which combines them to
     appearance features, is the network's first layer here; its density is their sum.
 
     Parameters: R · d · n.
@@ -28,9 +28,9 @@ class TensorfCP(Encoding):
 
     Args:
         in_dim: d, 2 to 4 (TensoRF: 3).
-        rank: R, components.
+        rank: R, number of components.
         resolution: n, nodes of a vector.
-        init_std: entries start as N(0, init_std²); TensoRF's 0.2.
+        init_std: entries start as N(0, init_std²) (TensoRF: 0.2).
     """
 
     size_parameters = ("rank", "resolution")
@@ -47,7 +47,7 @@ class TensorfCP(Encoding):
         in_dim: int,
         *,
         rank: Annotated[
-            int, Field(ge=1, description="R, components"), Search(16, 192, log=True)
+            int, Field(ge=1, description="R, number of components"), Search(16, 192, log=True)
         ] = 48,
         resolution: Annotated[
             int, Field(ge=2, description="n, nodes of a vector"), Search(32, 256, log=True)
@@ -66,6 +66,6 @@ class TensorfCP(Encoding):
         return values.view(-1, self.in_dim, self.out_dim)
 
     def sparse_jacobian(self, x: Tensor) -> list[SparseBlock]:
-        """One block an axis, its factor the product of the other axes' values."""
+        """One block per axis, whose factor is the product of the other axes' values."""
         factors = products_of_others(self._factors(x), 1)
         return self.vectors.factor_blocks("vectors", x, factors, [0] * self.in_dim)

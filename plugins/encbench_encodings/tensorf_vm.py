@@ -18,12 +18,12 @@ LINE_AXES = ((2,), (1,), (0,))
 class TensorfVM(Encoding):
     """Vector-matrix-decomposed grid of TensoRF, 3D only; d_e = 3R.
 
-    For each of the three ways to split the axes into a plane and a line, R products
-    M_r(plane) · v_r(line): xy with z, xz with y, yz with x, in this order, which is the order of
-    the features. Planes of n² nodes, lines of n, node i at x = i / (n − 1), interpolated linearly.
-    In two dimensions the plane would be a line and the encoding ``tensorf_cp``.
+    For each of the three splits of the axes into a plane and a line, there are R products
+    M_r(plane) · v_r(line). Order of the features: xy with z, xz with y, yz with x. Planes have n²
+    nodes and lines n, node i at x = i / (n − 1), interpolated linearly. In two dimensions the plane
+    would be a line, which is ``tensorf_cp``.
 
-    The components themselves are the features. TensoRF's matrix B, which mixes them into its
+    The components themselves are the features. TensoRF's matrix B, which combines them to
     appearance features, is the network's first layer here; its density is their sum.
 
     Parameters: 3 · R · (n² + n).
@@ -32,9 +32,9 @@ class TensorfVM(Encoding):
 
     Args:
         in_dim: 3.
-        rank: R, components of each split (TensoRF: 16 for density, 48 for appearance).
-        resolution: n, nodes per axis (TensoRF grows it during training, from 128 to 300).
-        init_std: entries start as N(0, init_std²); TensoRF's 0.1.
+        rank: R, components per split (TensoRF: 16 for density, 48 for appearance).
+        resolution: n, nodes per axis (TensoRF increases it during training, from 128 to 300).
+        init_std: entries start as N(0, init_std²) (TensoRF: 0.1).
     """
 
     size_parameters = ("resolution", "rank")
@@ -51,7 +51,7 @@ class TensorfVM(Encoding):
         in_dim: int,
         *,
         rank: Annotated[
-            int, Field(ge=1, description="R, components of each split"), Search(2, 16, log=True)
+            int, Field(ge=1, description="R, components per split"), Search(2, 16, log=True)
         ] = 8,
         resolution: Annotated[
             int, Field(ge=2, description="n, nodes per axis"), Search(16, 192, log=True)
@@ -68,7 +68,7 @@ class TensorfVM(Encoding):
         return product
 
     def sparse_jacobian(self, x: Tensor) -> list[SparseBlock]:
-        """One block a plane and one a line, each with the other's values as its factor."""
+        """One block per plane and one per line, each with the other's values as factor."""
         rank = self.planes.features
         starts = [rank * split for split in range(len(LINE_AXES))]
         planes, lines = (grid(x).unflatten(1, (-1, rank)) for grid in (self.planes, self.lines))

@@ -1,4 +1,4 @@
-"""Multiresolution grid that repeats one tile, as tiny-cuda-nn's ``TiledGrid``."""
+"""Multiresolution grid that repeats one tile, like tiny-cuda-nn's ``TiledGrid``."""
 
 from __future__ import annotations
 
@@ -9,32 +9,31 @@ from encbench_encodings._multilevel import FeaturesPerLevel, Levels, SparseGradi
 
 
 class TiledGrid(tcnn.TinyCudaGrid):
-    """Multiresolution grid repeated over the domain, as tiny-cuda-nn's TiledGrid; d_e = L·F.
+    """Multiresolution grid repeated over the domain, like tiny-cuda-nn's TiledGrid; d_e = L·F.
 
-    No level holds more than N_min^d entries; a finer one reuses them, its dense index taken
-    modulo their number. The memory is that of the coarsest level, L times. Follows the code of
-    tiny-cuda-nn (see ``_tiny_cuda``): the repetition is of the *index*, x + y · resolution + …,
-    so that the tiles are sheared unless entries and resolution share their factors.
+    Each level has at most N_min^d entries; finer levels repeat them, with the dense index modulo
+    the number of entries. The memory is L times that of the coarsest level. Follows the code of
+    tiny-cuda-nn (see ``_tiny_cuda``): the *index* x + y · resolution + … repeats, so the tiles
+    are sheared unless the resolution and the number of entries share their factors.
 
-    Outside [0, 1] the border cell's polynomial is extrapolated; tiny-cuda-nn wraps to other cells
-    there.
+    Outside [0, 1] the border cell's polynomial is extrapolated; tiny-cuda-nn wraps to other cells.
 
     Args:
         in_dim: d, 1 to 4.
-        levels: L. tiny-cuda-nn's default too.
-        features_per_level: F.
+        levels: L, number of grids; default as in tiny-cuda-nn.
+        features_per_level: F, features per entry.
         base_resolution: N_min, vertices per axis of level 0.
         per_level_scale: b; the resolution of level l is about N_min · b^l.
-        max_resolution: N_max, instead of b. Neither given: 512 (tiny-cuda-nn:
-            b = 2, which ends at half a million vertices per axis).
+        max_resolution: N_max, instead of b; 512 if neither is given (tiny-cuda-nn: b = 2, which
+            ends at half a million vertices per axis).
         interpolation: "nearest" (no derivative in x), "linear" or "smoothstep", w²(3 − 2w).
         init_scale: entries start as U(−init_scale, init_scale).
         sparse_gradients: COO gradient of the table: cheap steps, only for SGD and SparseAdam.
 
     Raises:
-        ParameterError: max_resolution given beside per_level_scale or below base_resolution, or a
-            level of 2^31 vertices or more (tiny-cuda-nn sends all vertices of such a level to
-            one entry).
+        ParameterError: max_resolution is given with per_level_scale or below base_resolution, or a
+            level has 2^31 vertices or more (tiny-cuda-nn maps all vertices of such a level to one
+            entry).
     """
 
     size_parameters = ("base_resolution", "levels")

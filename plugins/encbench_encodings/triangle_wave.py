@@ -1,4 +1,4 @@
-"""Triangle waves at octaves, as tiny-cuda-nn's TriangleWave."""
+"""Triangle waves at octaves, like tiny-cuda-nn's TriangleWave."""
 
 from __future__ import annotations
 
@@ -15,18 +15,17 @@ from encbench_encodings._constants import ConstantsKept
 class TriangleWave(ConstantsKept):
     """Triangle waves at octaves, each shifted by a quarter of a period; d_e = dL.
 
-    A cheap stand-in for sines, without cosines. As in tiny-cuda-nn: level l has the period
-    2^(1−l), the lowest spans twice the domain, and is shifted by l/4 of a period; a wave runs from
-    1 at the beginning of its period to −1 at the middle. Order: coordinate, then level.
+    A cheap substitute for sines, without cosines, piecewise linear in x. As in tiny-cuda-nn, level
+    l has the period 2^(1−l), for l = 0 twice the domain, and is shifted by l/4 of a period; a wave
+    is 1 at the beginning of its period and −1 in the middle. Order: coordinate, then level.
 
-    Frequencies of ``ffe:convention=nerf``, not of the paper's; no parameters to learn. Piecewise
-    linear in x.
+    The frequencies are those of ``ffe:convention=nerf``, not the paper's. No learned parameters.
 
-    Outside [0, 1] the formula holds as it stands.
+    Outside [0, 1] the same formula is used.
 
     Args:
         in_dim: d, 1 to 4.
-        levels: L, number of octaves; tiny-cuda-nn's default too.
+        levels: L, number of octaves; default as in tiny-cuda-nn.
     """
 
     equation = "γ(x) = [4 |frac(2^(l−1) x + l/4) − 1/2| − 1] for l < L"
@@ -53,7 +52,7 @@ class TriangleWave(ConstantsKept):
 
     def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, d * L)
         turns = x.unsqueeze(2) * self._octaves.to(x.dtype)  # (N, d, L), exact
-        # Whole periods off before the phase comes in, which would round them.
+        # Whole periods are subtracted first, because adding the phase would round them.
         turns = turns - turns.detach().floor() + self._phases.to(x.dtype)
         fraction = turns - turns.detach().floor()
         return (4 * (fraction - 0.5).abs() - 1).flatten(1)

@@ -19,10 +19,10 @@ class TriPlane(Encoding):
     """Tri-plane: the sum of planes over xy, xz and yz, 3D only; d_e = F.
 
     Three planes of n² nodes with F features, node i at x = i / (n − 1), interpolated linearly and
-    added. EG3D's planes are the output of a generator; here they are parameters, as in the
-    methods that fit them to one object. Its planes end half a cell short of the border
-    (``grid_sample`` without aligned corners), these end on it. The sum is linear in the table:
-    the kernel is computed from its sparse Jacobian. ``kplanes`` multiplies instead.
+    added. EG3D's planes are the output of a generator; here they are parameters, as in methods that
+    fit a single object. EG3D's planes end half a cell before the border (``grid_sample`` without
+    aligned corners), these end at the border. The sum is linear in the table, so the kernel is
+    computed from its sparse Jacobian. ``kplanes`` multiplies planes instead.
 
     Parameters: 3 · F · n².
 
@@ -30,7 +30,7 @@ class TriPlane(Encoding):
 
     Args:
         in_dim: 3.
-        features: F (EG3D: 32).
+        features: F, features per node (EG3D: 32).
         resolution: n, nodes per axis of each plane (EG3D: 256).
         init_std: entries start as N(0, init_std²).
     """

@@ -13,25 +13,26 @@ from encbench_encodings._first_layer import Features, FirstLayer
 
 
 class Wire(FirstLayer):
-    """First layer of WIRE, real form: cos(ω z) exp(−(s z)²) of z = W(2x − 1) + b; d_e = m.
+    """First layer of WIRE, real form: cos(ω z) exp(−(s z)²) with z = W(2x − 1) + b; d_e = m.
 
-    *Real* form: WIRE itself is complex, exp(jωz − |s z|²) with complex weights behind the first
-    layer, and loses half of its units for it. This is the wavelet's real part. Nor is it the real
-    layer of the authors' code, which takes frequency and width from two linear maps.
+    *Real* form: WIRE itself is complex, exp(jωz − |s z|²) with complex weights after the first
+    layer; to keep the number of parameters, its width is divided by √2. This is the wavelet's real
+    part. It is not the real layer of the authors' code, in which frequency and width come from two
+    linear maps.
 
-    Coordinates are scaled to [−1, 1]. W and b start as ``nn.Linear``'s, U(±1/√d). The hidden
-    layers are expected to be the same wavelet, with the same ω and s. In a network of NTK
-    parameterization the learned parameters are ωW and ωb, see ``_first_layer``.
+    Coordinates are scaled to [−1, 1]. W and b are initialized as in ``nn.Linear``, U(±1/√d). The
+    default activation of the hidden layers is the same wavelet, with the same ω and s. In NTK
+    parameterization of the network the learned parameters are ωW and ωb, see ``_first_layer``.
 
     m(d + 1) parameters, ``linear.weight`` and ``linear.bias``.
 
-    Outside [0, 1] the formula holds as it stands.
+    Outside [0, 1] the same formula is used.
 
     Args:
         in_dim: d, 1 to 4.
         features: m, units of the layer.
-        omega: ω, of this layer and the hidden ones.
-        scale: s, likewise; at 0 nothing but the cosine is left.
+        omega: ω, frequency in this layer and the hidden layers.
+        scale: s, inverse width of the Gaussian in this layer and the hidden layers; 0: cosine only.
     """
 
     equation = "γ(x) = cos(ω z) exp(−(s z)²), z = W(2x − 1) + b, learned"
@@ -47,11 +48,11 @@ class Wire(FirstLayer):
         *,
         features: Features = 256,
         omega: Annotated[
-            Positive, Field(description="ω, frequency, all layers"), Search(5, 30)
+            Positive, Field(description="ω, frequency in all layers"), Search(5, 30)
         ] = Gabor.omega,
         scale: Annotated[
             NotNegative,
-            Field(description="s, inverse width of the Gaussian, all layers"),
+            Field(description="s, inverse width of the Gaussian in all layers"),
             Search(3, 30, log=True),
         ] = Gabor.scale,
     ) -> None:

@@ -1,4 +1,4 @@
-"""What every encoding must satisfy, as functions that its tests call."""
+"""Checks that every encoding must pass, as functions that its tests call."""
 
 import torch
 from torch import Tensor
@@ -8,7 +8,7 @@ from encbench import Encoding
 
 
 def border_points(in_dim: int, nodes: int = 5) -> Tensor:
-    """Every combination of 0, 1, interior nodes i / (nodes − 1) and one point between them."""
+    """All combinations of 0, 1, interior nodes i / (nodes − 1) and one value between nodes."""
     axis = torch.cat(
         (torch.linspace(0, 1, nodes, dtype=torch.float64), torch.tensor([0.3], dtype=torch.float64))
     )
@@ -23,7 +23,7 @@ def random_points(count: int, in_dim: int, seed: int = 0) -> Tensor:
 
 
 def filled(encoding: Encoding, seed: int = 0) -> Encoding:
-    """In float64, with parameters of order one, so that no error hides in small values."""
+    """The encoding in float64 with parameters of order one, so that errors are not small."""
     generator = torch.Generator().manual_seed(seed)
     encoding = encoding.double()
     for parameter in encoding.parameters():
@@ -32,7 +32,7 @@ def filled(encoding: Encoding, seed: int = 0) -> Encoding:
 
 
 def check_sparse_jacobian(encoding: Encoding, x: Tensor) -> None:
-    """Blocks equal the dense Jacobian of torch.func, and rows and weights give the features."""
+    """Check that blocks equal the dense Jacobian of torch.func, and reproduce the features."""
     blocks = encoding.sparse_jacobian(x)
     assert blocks is not None
     parameters = {name: value.detach() for name, value in encoding.named_parameters()}
@@ -66,10 +66,10 @@ def check_sparse_jacobian(encoding: Encoding, x: Tensor) -> None:
 
 
 def check_gradients(encoding: Encoding, x: Tensor) -> None:
-    """Analytic against numeric derivatives, in parameters and in x (away from cells' borders).
+    """Compare analytic with numeric derivatives, in parameters and in x (not at cell borders).
 
-    Along random directions: each parameter alone takes two passes forward more. The conformance
-    suite, which every encoding passes, takes each alone.
+    Only along random directions, because each single parameter needs two more forward passes. The
+    conformance suite, which every encoding passes, checks single parameters.
     """
     names = [name for name, _ in encoding.named_parameters()]
     values = [value.detach().clone().requires_grad_() for value in encoding.parameters()]

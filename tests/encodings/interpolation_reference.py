@@ -4,7 +4,7 @@ import math
 
 
 def interpolate(grid: list, point: list[float]) -> list[float]:
-    """Values (F,) at a point of a nested list of n nodes an axis, *last* coordinate outermost.
+    """Values (F,) at a point of a nested list, n nodes per axis, *last* coordinate outermost.
 
     Node i lies at i / (n − 1) on every axis.
     """

@@ -1,7 +1,7 @@
-"""The kernels for a GPU held against float64, as functions; as a script, in Triton's interpreter.
+"""Functions that compare the GPU kernels with float64; as a script, in Triton's interpreter.
 
-``TRITON_INTERPRET=1 python -m tests.encodings.kernel_checks KIND`` runs every case of a kind of
-grid on the CPU, and needs no GPU. Triton reads the variable when it is imported.
+``TRITON_INTERPRET=1 python -m tests.encodings.kernel_checks KIND`` runs all cases of a kind of
+grid without a GPU. Triton reads the variable when it is imported.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ CASES = [
 
 
 def grid_of(kind: str, interpolation: str, in_dim: int, width: int, **settings: Any) -> Any:
-    """In float32, with values of order one."""
+    """A grid in float32 with values of order one."""
     build, small = KINDS[kind]
     settings = {**small, "features_per_level": width, **settings}
     if kind.startswith("hash"):
@@ -59,7 +59,7 @@ def grid_of(kind: str, interpolation: str, in_dim: int, width: int, **settings: 
 
 
 def points_of(grid: Any, count: int = 40) -> Tensor:
-    """Within [0, 1], at 0 and 1, at borders of cells of every level, and outside."""
+    """Points within [0, 1], at 0 and 1, at cell borders of every level, and outside."""
     inside, outside = random_points(2 * count, grid.in_dim).split(count)
     at_borders = []
     for _, _, _, bits, *_ in grid._levels.tolist():
@@ -67,20 +67,20 @@ def points_of(grid: Any, count: int = 40) -> Tensor:
         numbers = (random_points(count // 4, grid.in_dim, seed=1) * (scale + 1)).round()
         at_borders.append((numbers - grid.layout.offset) / scale)
     corners = border_points(grid.in_dim)[:: max(1, 2 ** (2 * grid.in_dim - 5))]
-    # no farther outside, where smoothstep's cubic grows large and its terms cancel
+    # only slightly outside: farther away smoothstep's cubic is large and its terms cancel
     points = torch.cat((inside, 1.04 * outside - 0.02, *at_borders, corners)).clamp(-0.02, 1.02)
     return points.float()
 
 
 def by_rows(grid: Any, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Features, and a table that they are differentiable in, at cells found in x's precision."""
+    """Features, and the table as a differentiable leaf, with cells computed in x's precision."""
     table = grid.table.detach().double().requires_grad_()
     rows, weights = grid.rows_and_weights(x)
     return weighted_rows(table, rows, weights.double()).flatten(1), table
 
 
 def in_float64(grid: Any, x: Tensor) -> tuple[Tensor, Tensor]:
-    """The same with cells found in float64."""
+    """The same with cells computed in float64."""
     double = copy.deepcopy(grid).double()
     return double(x.double()), double.table
 
@@ -92,19 +92,19 @@ def check_features_and_gradient(
     device: str,
     by_kernels: bool = True,
 ) -> None:
-    """To 1e-5 of the largest value.
+    """Compare features and gradient with references, to 1e-5 of the largest value.
 
     Args:
-        features: of a grid at x, both on the device.
-        grid: on the CPU, as x.
-        by_kernels: whether these must have computed them.
+        features: computes the features of a grid at x, both on the device.
+        grid: on the CPU, like x.
+        by_kernels: whether the kernels must have computed the features.
     """
     there = copy.deepcopy(grid).to(device)
     got = features(there, x.to(device))
     assert (type(got.grad_fn).__name__ == "_FeaturesBackward") is by_kernels, got.grad_fn
     grad = torch.randn(got.shape, dtype=torch.float64)
     (got_grad,) = torch.autograd.grad(got, there.table, grad.float().to(device))
-    # Next to a border another cell is no small error for nearest: there the cells are the same.
+    # For nearest, another cell is a large error, so its reference uses the cells of float32.
     smooth = getattr(grid, "interpolation", "linear") != "nearest"
     for reference in (by_rows, in_float64) if smooth else (by_rows,):
         wanted, table = reference(grid, x)
@@ -115,7 +115,7 @@ def check_features_and_gradient(
 
 
 def check_derivatives(features: Callable[[Any, Tensor], Tensor], device: str) -> None:
-    """Forward mode, second derivatives and batched ones, as the operations of torch have them."""
+    """Forward-mode, second and batched derivatives equal those of torch's operations."""
     for interpolation, in_dim in (("linear", 3), ("smoothstep", 2)):
         grid = grid_of("hashgrid", interpolation, in_dim, 2)
         x = points_of(grid, 10)
@@ -165,7 +165,7 @@ def derivatives(
 
 
 def check_failure(features: Callable[[Any, Tensor], Tensor], device: str) -> list[str]:
-    """Kernels that cannot be built: torch's operations stand in, and warnings say so (returned)."""
+    """If kernels cannot be built, torch's operations are used; returns the warnings about it."""
     import logging
 
     from encbench_encodings import _kernels
@@ -176,7 +176,7 @@ def check_failure(features: Callable[[Any, Tensor], Tensor], device: str) -> lis
     handler = logging.Handler()
     handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign] # one line
     _kernels.logger.addHandler(handler)
-    block, _kernels.BLOCK = _kernels.BLOCK, 3  # which is no power of 2
+    block, _kernels.BLOCK = _kernels.BLOCK, 3  # not a power of 2, which Triton requires
     try:
         check_features_and_gradient(features, grid, x, device)
         check_features_and_gradient(features, grid, x, device, by_kernels=False)
@@ -192,7 +192,7 @@ def check_in_interpreter(kind: str) -> None:
     def features(grid: Any, x: Tensor) -> Tensor:
         return _kernels.fused_features(grid.table, x, grid)
 
-    _kernels.BLOCK = 256  # there a program takes the same time, whatever its block
+    _kernels.BLOCK = 256  # the interpreter takes the same time per program for any block
     if kind == "derivatives":
         check_derivatives(features, "cpu")
     elif kind == "failure":

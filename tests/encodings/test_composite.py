@@ -1,4 +1,4 @@
-"""Composites, held against their parts side by side."""
+"""Composites, compared with their concatenated parts."""
 
 import pytest
 import torch
@@ -120,9 +120,9 @@ def test_it_expects_the_activation_that_a_part_expects():
         (["ffe:levels=0"], "part 'ffe:levels=0': .* levels=0 is not valid"),
         (["ffe:levels"], "part 'ffe:levels'"),
         (["ffe@2"], "part 'ffe@2': there is no coordinate 2 where in_dim=2"),
-        (["ffe@x"], "part 'ffe@x': 'x' after @ are no coordinates"),
-        (["ffe@"], "part 'ffe@': '' after @ are no coordinates"),
-        (["ffe@-1"], "'-1' after @ are no coordinates"),
+        (["ffe@x"], "part 'ffe@x': 'x' after @ is no list of coordinates"),
+        (["ffe@"], "part 'ffe@': '' after @ is no list of coordinates"),
+        (["ffe@-1"], "'-1' after @ is no list of coordinates"),
         (["ffe@0,0"], "part 'ffe@0,0': @0,0 names a coordinate twice"),
         (["ffe@0"], "reads coordinate 1; add a part such as 'identity@1'"),
         (["triplane"], "part 'triplane': TriPlane takes points of 3 coordinates, got 2"),

@@ -27,7 +27,7 @@ SMALL = {
 
 
 def place(turns: float, mapping: str) -> float:
-    """Where in the period a coordinate lies."""
+    """The place of a coordinate within its period."""
     if mapping == "sawtooth":
         return turns - math.floor(turns)
     return 1 - abs(math.fmod(turns, 2.0) - 1)
@@ -113,7 +113,7 @@ def test_both_precisions_repeat_at_the_same_places():
     ("settings", "message"),
     [
         ({"frequencies": [1.0, 2.0]}, "2 frequencies and 6 basis_resolutions"),
-        ({"frequencies": [], "basis_resolutions": []}, "give as many of each, at least one"),
+        ({"frequencies": [], "basis_resolutions": []}, "give equally many of each, at least one"),
         ({"mapping": "sine"}, "mapping must be one of"),
         ({"frequencies": [0.0], "basis_resolutions": [4]}, "must be above 0"),
         ({"frequencies": [1.0], "basis_resolutions": [1]}, "at least 2"),

@@ -1,4 +1,4 @@
-"""docs/encodings.md names what is registered, and counts parameters as they are."""
+"""docs/encodings.md lists the registered encodings, with their true numbers of parameters."""
 
 import re
 from pathlib import Path

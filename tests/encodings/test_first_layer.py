@@ -1,4 +1,4 @@
-"""First layers of networks of other activations, and the network's parameterization on them."""
+"""First layers with special activations, and the effect of the network's parameterization."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ from tests.ntk.conftest import brute_force, relative_error
 
 
 def gaussian(in_dim: int, features: int, omega: float = 10.0) -> GaussianFirstLayer:
-    """Its width a is what 1/ω is to the others."""
+    """Its width a corresponds to 1/ω of the others."""
     return GaussianFirstLayer(in_dim, features=features, a=1 / omega)
 
 
@@ -64,7 +64,7 @@ def test_in_ntk_parameterization_the_first_layer_learns_at_a_pace_with_the_other
 
 
 class Beside(Encoding):
-    """The coordinates beside the features of another encoding."""
+    """The coordinates, followed by the features of another encoding."""
 
     def __init__(self, part: Encoding) -> None:
         super().__init__(part.in_dim, part.in_dim + part.out_dim)

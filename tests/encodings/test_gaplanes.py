@@ -1,4 +1,4 @@
-"""GA-Planes, held against torch's grid_sample, which its source's code uses."""
+"""GA-Planes, compared with torch's grid_sample, which the authors' code uses."""
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ SMALL = {"features": 3, "line_resolution": 6, "plane_resolution": 4, "volume_res
 
 
 def sampled(values: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """Values (n_k, …, n_1, F) at x (N, k) in [0, 1]: (N, F). A line is a plane of equal rows."""
+    """A grid (n_k, …, n_1, F) interpolated at x (N, k) in [0, 1]; lines as planes of equal rows."""
     if x.shape[1] == 1:
         values, x = values.expand(2, *values.shape), torch.cat((x, x), dim=1)
     places = (2 * x - 1).view(1, *[1] * (x.shape[1] - 1), len(x), x.shape[1])

@@ -61,7 +61,7 @@ def test_the_same_seed_draws_the_same_frequencies():
 
 
 def test_the_kernel_of_many_features_is_the_gaussian_of_the_distance():
-    # Bochner: the mean of cos(2πB(x − y)) is exp(−2π²σ²|x − y|²).
+    # Bochner's theorem: the mean of cos(2πB(x − y)) is exp(−2π²σ²|x − y|²).
     torch.manual_seed(0)
     encoding = GaussianFourierFeatures(2, features=20_000, sigma=1.0).double()
     x = random_points(6, 2)

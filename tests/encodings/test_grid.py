@@ -23,11 +23,11 @@ from tests.encodings.encoding_checks import (
 
 
 def catmull_rom(values: np.ndarray, point: list[float]) -> np.ndarray:
-    """Value at a point, axis by axis: Hermite splines whose slopes are central differences.
+    """Values (k,) at a point: Hermite splines per axis, whose slopes are central differences.
 
-    ``values``: (n,) * d + (k,), first coordinate last but one.
+    ``values``: (n,) * d + (k,), with the first coordinate along the last axis of nodes.
     """
-    for coordinate in point:  # the last axis of the nodes is the first coordinate's
+    for coordinate in point:  # from the last axis of nodes to the first
         axis = values.ndim - 2
         nodes = np.linspace(0, 1, values.shape[axis])
         slopes = np.gradient(values, nodes, axis=axis)  # one-sided at the ends

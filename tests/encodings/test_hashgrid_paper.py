@@ -112,7 +112,7 @@ def test_standard_settings_have_the_papers_number_of_parameters():
 
 
 def test_a_level_is_one_to_one_up_to_a_full_table():
-    # (3 + 1)² = 16 = T: stored vertex by vertex; one cell more and it is hashed.
+    # (3 + 1)² = 16 = T: not hashed; with one more cell the level is hashed.
     assert HashGridPaper(2, levels=1, base_resolution=3, log2_hashmap_size=4)._dense == 1
     assert HashGridPaper(2, levels=1, base_resolution=4, log2_hashmap_size=4)._dense == 0
 
@@ -123,7 +123,7 @@ def test_tables_are_not_rounded_up():
 
 
 def test_a_growth_factor_means_what_is_written():
-    # as binary fractions 1.1 is larger and 1.2 is smaller than what is written
+    # the binary fraction of 1.1 is larger, and that of 1.2 smaller, than the decimal number
     assert cells_of_levels(3, 100, 1.1, None) == [100, 110, 121]
     assert cells_of_levels(3, 25, 1.2, None) == [25, 30, 36]
     assert cells_of_levels(6, 16, 2.0, None) == [16, 32, 64, 128, 256, 512]
@@ -146,7 +146,7 @@ def test_resolutions_are_the_floor_of_the_exact_number(levels, lowest, factor):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"per_level_scale": 2.0, "max_resolution": 64}, "say the same thing twice"),
+        ({"per_level_scale": 2.0, "max_resolution": 64}, "both set the finest resolution"),
         ({"per_level_scale": 0.5}, "per_level_scale=0.5 is below 1"),
         ({"max_resolution": 8}, "max_resolution=8 is below base_resolution=16"),
         ({"levels": 1, "max_resolution": 64}, "levels=1 has base_resolution=16"),

@@ -16,7 +16,7 @@ from tests.encodings.encoding_checks import (
 
 
 def splines(coefficients: np.ndarray, cells: int) -> BSpline:
-    """Cubic ones over equal cells of [−1, 1], with coefficients (cells + 3, m)."""
+    """Cubic splines over equal cells of [−1, 1], with coefficients (cells + 3, m)."""
     return BSpline(np.arange(-3, cells + 4) * (2 / cells) - 1, coefficients, 3)
 
 

@@ -1,4 +1,4 @@
-"""The kernels of grids for a GPU: in Triton's interpreter, compiled, and on a GPU."""
+"""The GPU kernels of grids: in Triton's interpreter, compiled, and on a GPU."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_interpreted_kernels_agree_with_float64(what):
     [(1, 1, 0, False, True), (2, 3, 1, True, True), (3, 2, 1, True, True), (4, 2, 2, True, False)],
 )
 def test_kernels_compile_without_a_gpu(name, dim, width, smoothness, hashed, wraps_once):
-    # the interpreter takes Python that the compiler does not
+    # the interpreter accepts Python code that the compiler rejects
     import triton
     from encbench_encodings import _kernels
 
@@ -100,11 +100,11 @@ def test_without_triton_torchs_operations_are_used_and_a_warning_says_so(monkeyp
         monkeypatch.setattr(MultilevelGrid, "_suits_kernels", lambda self, x: True)
         grid = HashGrid(2, levels=2)
         grid(torch.rand(4, 2))
-        assert grid.fallback == f"grids are computed without kernels of their own: {first}"
+        assert grid.fallback == f"grids are computed without Triton kernels: {first}"
     finally:
         _multilevel._loaded_kernels.cache_clear()
     (message,) = caplog.messages
-    assert "without kernels of their own" in message
+    assert "without Triton kernels" in message
     assert "triton" in message
 
 
@@ -137,7 +137,7 @@ def test_features_and_gradients_on_a_gpu_agree_with_float64(kind, interpolation,
 @pytest.mark.gpu
 @pytest.mark.parametrize("interpolation", ["nearest", "linear"])
 def test_fine_levels_on_a_gpu_read_the_rows_that_torch_reads(interpolation):
-    # float32 tells fewer positions apart than these levels have, so that each rounding shows
+    # these levels have more positions than float32 can distinguish, so every rounding is visible
     grid = grid_of(
         "hashgrid", interpolation, 3, 2, levels=8, max_resolution=1 << 16, log2_hashmap_size=19
     )
@@ -158,11 +158,11 @@ def test_second_derivatives_batches_and_forward_mode_on_a_gpu():
 @pytest.mark.gpu
 def test_kernels_that_cannot_be_built_are_replaced_after_one_warning():
     (message,) = check_failure(on_gpu, "cuda")
-    assert "without kernels of their own" in message
+    assert "without Triton kernels" in message
 
 
 def transformed(grid, x):
-    """Results of transforms that the kernels leave to torch."""
+    """Results of function transforms that the kernels do not support."""
     table, seed = grid.table.detach(), torch.ones_like(x)
 
     def features(table, x):
@@ -191,7 +191,7 @@ def transformed(grid, x):
 @pytest.mark.parametrize("kind", ["hashgrid", "mpe"])
 def test_derivatives_in_x_and_transforms_on_a_gpu_agree_with_the_cpu(kind):
     grid = grid_of(kind, "smoothstep", 2, 2)
-    x = points_of(grid, 20)[:30]  # not those at borders, where the derivative in x jumps
+    x = points_of(grid, 20)[:30]  # without points at cell borders, where the x derivative jumps
     there = copy.deepcopy(grid).cuda()
     for one, other in zip(
         list(transformed(there, x.cuda())), list(transformed(grid, x)), strict=True

@@ -1,4 +1,4 @@
-"""Where an encoding says that a node lies in its table, its features have that row's values."""
+"""At each node of ``learned_grids``, the features are the values of the table's row for it."""
 
 import pytest
 import torch
@@ -18,12 +18,12 @@ from tests.encodings.encoding_checks import filled
 
 
 def check_nodes(encoding, at=lambda index, nodes: index / (nodes - 1)):
-    """The features at a grid's nodes, whose indices are turned into places by ``at``."""
+    """The features at a grid's nodes, whose indices ``at`` converts to coordinates."""
     tables = dict(encoding.named_parameters())
     for grid in encoding.learned_grids():
         nodes = grid.rows.shape[0]
         index = torch.cartesian_prod(*[torch.arange(nodes, dtype=torch.float64)] * grid.rows.ndim)
-        x = at(index, nodes).reshape(len(index), -1).flip(1)  # the first coordinate is last
+        x = at(index, nodes).reshape(len(index), -1).flip(1)  # the last axis is coordinate 0
         inside = ((x >= 0) & (x <= 1)).all(1) & (grid.rows.flatten() >= 0)
         expected = tables[grid.parameter][grid.rows.flatten()[inside]]
         found = encoding(x[inside])[:, grid.start : grid.start + grid.width]

@@ -1,4 +1,4 @@
-"""Weighted sums of table rows, in every mode of differentiation."""
+"""Weighted sums of table rows, with all modes of differentiation."""
 
 import pytest
 import torch

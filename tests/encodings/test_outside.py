@@ -1,4 +1,4 @@
-"""Coordinates outside [0, 1], coordinates that are no numbers, and parameters of 16 bits."""
+"""Coordinates outside [0, 1], NaN and infinite coordinates, and parameters of 16 bits."""
 
 import copy
 
@@ -18,7 +18,7 @@ SMALL = {
 }
 NAMES = sorted(offer.name for offer in default_registry().offers("encoding"))
 ROUGH = ("siren", "finer", "wire", "gaussian", "gaussian_ffe")
-"""Whose parameters are multiplied by a frequency, and their rounding with them."""
+"""Encodings that multiply their parameters, and so their rounding errors, by a frequency."""
 GRIDS = ("densegrid", "tiledgrid", "hashgrid", "hashgrid_paper", "mpe", "grid", "sparse_multigrid")
 
 
@@ -109,7 +109,7 @@ def test_points_of_16_bits_are_those_points(name):
     x = torch.rand(50, encoding.in_dim).bfloat16()
     try:
         features = encoding(x)
-    except RuntimeError as error:  # a dense layer takes its own dtype alone
+    except RuntimeError as error:  # a dense layer accepts only its own dtype
         assert "dtype" in str(error)  # noqa: PT017 # most encodings have no such layer
         return
     expected = encoding(x.float())

@@ -29,7 +29,7 @@ def small(in_dim: int, **settings) -> Permutohedral:
 
 
 def lifted(encoding: Permutohedral, point: list[float], level: int) -> list[float]:
-    """The point on the hyperplane, by the running sums of Adams et al."""
+    """The point on the hyperplane, computed by the running sums of Adams et al."""
     d = len(point)
     scales = encoding._scales[:, 0, level].tolist()
     shift = encoding._shifts[:, 0, level].tolist()
@@ -45,12 +45,12 @@ def lifted(encoding: Permutohedral, point: list[float], level: int) -> list[floa
 def simplex(position: list[float]) -> list[tuple[float, list[int]]]:
     """Weights and vertices around a lifted point, by sorting: a walk along the Weyl chamber.
 
-    From a remainder-0 point of the lattice that has the point in its cell, the other vertices
-    follow by adding 1 everywhere and taking d + 1 off the largest differences, one at a time.
+    From the remainder-0 vertex of the point's simplex, the others follow one at a time by adding 1
+    to all coordinates and subtracting d + 1 from the coordinate with the next largest difference.
     """
     m = len(position)
     below = [math.floor(y / m) * m for y in position]
-    # The remainder-0 point: as many coordinates go up, largest remainders first, as the sum lacks.
+    # The remainder-0 point: if the sum is too small, the largest remainders are rounded up.
     lacking = -sum(below) // m
     order = sorted(range(m), key=lambda i: below[i] - position[i])
     for i in order[:lacking]:
@@ -92,7 +92,7 @@ def reference(encoding: Permutohedral, point: list[float]) -> list[float]:
 def test_features_are_those_of_the_reference(in_dim, shift):
     encoding = small(in_dim, shift=shift)
     points = random_points(60, in_dim)
-    if shift:  # unshifted borders lie on faces, where rounding picks either of two simplices
+    if shift:  # unshifted borders lie on faces, where rounding selects one of two simplices
         points = torch.cat((points, border_points(in_dim)))
     expected = [reference(encoding, point) for point in points.tolist()]
     torch.testing.assert_close(

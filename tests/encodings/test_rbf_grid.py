@@ -1,4 +1,4 @@
-"""The grid of radial basis functions, held against distances to all centres."""
+"""The grid of radial basis functions, compared with explicit distances to the centres."""
 
 import numpy as np
 import pytest

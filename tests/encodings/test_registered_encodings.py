@@ -1,4 +1,4 @@
-"""What every built-in encoding owes to those who list, build and train it."""
+"""Requirements of every built-in encoding: listing, documentation, defaults and training."""
 
 import importlib
 import subprocess

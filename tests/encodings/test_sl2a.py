@@ -1,4 +1,4 @@
-"""SL²A's first layer, held against numpy's Chebyshev series and a normalization in numbers."""
+"""SL²A's first layer, compared with numpy's Chebyshev series and an explicit normalization."""
 
 import math
 

@@ -132,7 +132,7 @@ def test_weights_of_a_touching_point_are_a_partition_of_unity(in_dim, data):
     encoding = SparseMultigrid.touched_by(points, **SMALL)
     for dtype, tolerance in ((torch.float32, 1e-5), (torch.float64, 1e-14)):
         rows, weights = encoding.rows_and_weights(points.to(dtype))
-        # In float32 a point may fall into the next cell, on whose far nodes it has no weight.
+        # In float32 a point may fall into the next cell, but its weight on the far nodes is 0.
         expected = torch.ones(len(points), 2, dtype=dtype)
         torch.testing.assert_close(weights.sum(-1), expected, rtol=0, atol=tolerance)
         for level in range(2):
@@ -163,7 +163,7 @@ def test_its_kernel_at_the_samples_is_the_dense_grids():
     sparse, dense = (empirical_ntk(model, x) for model in models)
     assert sparse.methods["encoding.table"] == "sparse"
     assert relative_error(sparse.total, dense.total) < 1e-12
-    other = random_points(10, 2)  # untouched nodes among those around
+    other = random_points(10, 2)  # some of the nodes around these points are not touched
     expected = brute_force(models[0], other, "trace", ["encoding.table"])
     assert relative_error(empirical_ntk(models[0], other).parts["encoding"], expected) < 1e-12
 

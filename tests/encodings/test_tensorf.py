@@ -1,4 +1,4 @@
-"""TensoRF's two decompositions, held against products of interpolated factors, and a tensor."""
+"""TensoRF's two decompositions, compared with products of interpolated factors and a tensor."""
 
 import pytest
 import torch

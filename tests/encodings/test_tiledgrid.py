@@ -47,7 +47,8 @@ def test_no_level_holds_more_than_the_coarsest_grid(in_dim):
 
 def test_powers_of_two_repeat_the_tile_along_the_first_axis():
     grid = filled(TiledGrid(2, levels=2, base_resolution=4, per_level_scale=4.0))
-    scale = grid.plan[1].scale  # 15: vertices an axis 16, tile of 16 entries
+    scale = grid.plan[1].scale  # 15: 16 vertices per axis, a tile of 16 entries
+
     x = random_points(20, 2) * 0.2
     moved = x + torch.tensor([0.0, 4 / scale], dtype=torch.float64)
     fine = slice(2, 4)

@@ -36,7 +36,7 @@ def test_log_spectral_distance_is_that_of_scipys_transform():
         _, _, spectrum = signal.stft(
             samples, nperseg=1024, noverlap=768, boundary=None, padded=False
         )
-        # of a sine of amplitude 1 SciPy's peak is 1/2
+        # SciPy's peak of a sine of amplitude 1 is 1/2
         return 10 * np.log10(np.maximum(np.abs(2 * spectrum) ** 2, 1e-8))
 
     apart = decibels(PREDICTION) - decibels(TRUTH)

@@ -1,6 +1,6 @@
-"""LPIPS: what it hands to the package lpips, and what it says where that is missing.
+"""LPIPS: the input of the package lpips, and the messages if the package or weights are missing.
 
-The package's own numbers need weights that no test downloads; a stand-in takes its place.
+The package needs weights that no test downloads; a stand-in replaces it.
 """
 
 import sys
@@ -18,7 +18,7 @@ URL = "https://example.org/models/alexnet-0123abcd.pth"
 
 
 class StandIn:
-    """Takes images as the package does: (N, 3, H, W), in [0, 1] where ``normalize`` is given."""
+    """Accepts images like the package: (N, 3, H, W), in [0, 1] with ``normalize``."""
 
     def __init__(self, net, verbose):
         assert (net, verbose) == ("alex", False)
@@ -32,7 +32,7 @@ class StandIn:
 
 @pytest.fixture
 def installed(monkeypatch, tmp_path):
-    """The stand-in in place of the package, and an empty cache of torch's; its path."""
+    """Install the stand-in and an empty cache for torch; the path of the weights in the cache."""
     package, vision, models = map(ModuleType, ("lpips", "torchvision", "torchvision.models"))
     package.LPIPS = StandIn
     models.AlexNet_Weights = SimpleNamespace(IMAGENET1K_V1=SimpleNamespace(url=URL))

@@ -1,4 +1,4 @@
-"""The built-in metrics come in through the same entry point as anyone's."""
+"""The built-in metrics are registered through an entry point, like those of plug-ins."""
 
 import pytest
 

@@ -100,7 +100,7 @@ def test_from_161_pixels_it_is_pytorch_msssim(height, width):
     assert ms_ssim(prediction, truth) == (pytest.approx(expected, abs=3e-5), 5)
 
 
-@settings(deadline=None)  # a loaded machine is no failure
+@settings(deadline=None)  # slow machines must not fail
 @given(side=st.integers(1, 2000))
 def test_scales_follow_the_formula_and_leave_a_window_at_the_coarsest(side):
     scales = scales_for(side)

@@ -1,4 +1,4 @@
-"""Metrics of occupancies and surfaces, against what can be worked out by hand."""
+"""Metrics of occupancies and surfaces, compared with values computed by hand."""
 
 import math
 
@@ -123,7 +123,7 @@ def test_distances_to_triangles_are_those_to_dense_samples():
     found = distances(a, b)
     dense = cKDTree(surface(BOX, 400_000, seed=5).points)
     np.testing.assert_allclose(found.to_truth, dense.query(a.points)[0], atol=5e-3)
-    # samples lie on the triangles, and so are never nearer than those
+    # samples lie on the triangles, so their distances are never smaller
     assert (found.to_truth <= dense.query(a.points)[0] + 1e-9).all()
 
 
@@ -153,7 +153,7 @@ def test_normals_across_each_other_do_not_agree_and_opposite_ones_do():
     assert NormalConsistency()(flipped, a).value == pytest.approx(1, abs=0.01)
     across = Surface(a.vertices, a.faces, a.points, np.roll(a.normals, 1, axis=1))
     value = NormalConsistency()(across, a).value
-    assert value == pytest.approx(0.5, abs=0.01)  # the true samples still meet their own plane
+    assert value == pytest.approx(0.5, abs=0.01)  # samples of the truth still agree
 
 
 def test_an_empty_prediction_has_no_distance_and_an_f_score_of_zero():
@@ -182,6 +182,6 @@ def test_depth_metrics_are_those_of_images_view_by_view():
 @pytest.mark.parametrize("labels", [[0.3, 1], [math.nan, 1], [2, 0]], ids=str)
 @pytest.mark.parametrize("metric", [Iou, Bce])
 def test_labels_that_are_neither_0_nor_1_are_refused(metric, labels):
-    # as truth values they would all be inside
+    # converted to booleans they would all be inside
     with pytest.raises(PluginError, match="labels that are 0 or 1, got"):
         metric()(np.array([0.2, 0.8]), np.array(labels))

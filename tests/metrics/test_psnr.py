@@ -25,7 +25,7 @@ def test_psnr_agrees_with_scikit_image(shape):
     assert psnr(prediction, truth) == pytest.approx(expected, rel=1e-12)
 
 
-@settings(deadline=None)  # a loaded machine is no failure
+@settings(deadline=None)  # slow machines must not fail
 @given(error=st.floats(1e-4, 1.0))
 def test_a_uniform_error_e_gives_minus_20_log10_e(error):
     truth = np.zeros((4, 4, 3))

@@ -1,4 +1,4 @@
-"""SSIM, held against scikit-image and against the formula at single places."""
+"""SSIM, compared with scikit-image and with the formula at single positions."""
 
 import numpy as np
 import pytest

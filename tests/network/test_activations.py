@@ -1,4 +1,4 @@
-"""Activations compute what they say, and the network starts as each of them needs."""
+"""Activations compute their formulas, and layers are initialized as each activation requires."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ COMPLEX = {
 
 
 class Waves(Encoding):
-    """Sines of every phase, mean square 1/2, for a network of sines."""
+    """Sines with random phases and mean square 1/2, as inputs of a network of sines."""
 
     equation = "γ(x) = sin(a x + p)"
     source = "the tests"
@@ -100,7 +100,7 @@ def test_an_activation_is_the_function_it_names(text: str) -> None:
     activation = activation_of(text)
     torch.testing.assert_close(activation(z), expected, rtol=1e-13, atol=1e-14)
     torch.testing.assert_close(activation.module()(z), expected, rtol=1e-13, atol=1e-14)
-    away = (z + 0.013).requires_grad_()  # from 0, where two of them have a kink
+    away = (z + 0.013).requires_grad_()  # away from 0, where two activations have a kink
     assert torch.autograd.gradcheck(activation, (away,))
 
 
@@ -118,7 +118,7 @@ def test_a_wavelet_is_the_complex_function_it_names(text: str) -> None:
 
 
 def wire(layers: list[Any], x: list[float], omega: float, scale: float) -> list[float]:
-    """The network of WIRE at one point, in plain numbers."""
+    """The output of the WIRE network at one point, in plain Python numbers."""
     values: list[complex] = [2 * v - 1 for v in x]
     for index, layer in enumerate(layers):
         rows = zip(layer.weight.tolist(), layer.bias.tolist(), strict=True)
@@ -292,7 +292,7 @@ def test_periodic_layers_start_uniform_in_sitzmanns_bound_the_last_one_too(name:
 def test_ntk_layers_give_preactivations_the_variance_of_the_standard_start(
     name: str, points: Tensor
 ) -> None:
-    # Without biases: β is the NTK parameterization's own.
+    # Without biases, because only the NTK parameterization has β.
     deviations = {}
     for parameterization in ("ntk", "standard"):
         torch.manual_seed(0)
@@ -314,7 +314,7 @@ def test_ntk_layers_give_preactivations_the_variance_of_the_standard_start(
         deviations[parameterization] = found
     assert deviations["ntk"] == pytest.approx(deviations["standard"], rel=0.08)
     if name == "sine":
-        # The first sees sines of all phases. For z ~ N(0, v), the mean of sin² z is (1 − e^−2v)/2.
+        # The inputs are sines of random phases. If z ~ N(0, v), E[sin² z] = (1 − e^−2v)/2.
         variances = [1.0]
         variances += [1 - math.exp(-2 * variances[-1])]
         variances += [1 - math.exp(-2 * variances[-1])]
@@ -449,7 +449,7 @@ def test_a_record_says_which_activation_the_network_had(
 
 
 class SmoothWave(Wave):
-    """A task that wants a smooth network."""
+    """A task that needs a smooth network."""
 
     network = NetworkDefaults(width=8, depth=1, activation="tanh")
 

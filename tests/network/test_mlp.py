@@ -1,4 +1,4 @@
-"""The coordinate MLP computes what its docstring says."""
+"""The coordinate MLP computes the equations of its docstring."""
 
 import math
 

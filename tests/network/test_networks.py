@@ -1,4 +1,4 @@
-"""Networks compute what their sources say, and are planned, run, loaded and refused."""
+"""Networks compute the equations of their sources; they are planned, run, loaded and rejected."""
 
 import logging
 import math
@@ -42,7 +42,7 @@ def points(count=5, dim=2):
 
 
 def filters(state, x, number, gabor):
-    """A filter's values at one point, unit by unit."""
+    """The values of a filter's units at one point."""
     weight, bias = (state[f"filters.{number}.linear.{name}"] for name in ("weight", "bias"))
     values = []
     for unit, frequency in enumerate(weight):
@@ -106,7 +106,7 @@ def test_bacon_has_no_frequency_beyond_the_band_of_an_output():
             values = model.output_at(x, layer).view(side, side, 2)
         spectrum = torch.fft.fft2(values, dim=(0, 1)).abs().amax(2) / side**2
         assert spectrum[largest > band].max() < 1e-15 * spectrum.max() * side
-        assert spectrum[largest == band].max() > 1e-6 * spectrum.max()  # the band is no larger
+        assert spectrum[largest == band].max() > 1e-6 * spectrum.max()  # the bound is attained
     torch.testing.assert_close(model(x), model.output_at(x, 4))
     torch.testing.assert_close(model(x), model(x + 1), rtol=0, atol=1e-11)
 
@@ -246,7 +246,7 @@ def test_settings_that_a_network_does_not_take_make_no_other_cell(caplog):
     assert one.network.parameterization == "standard"
     assert "network.beta has no effect with the network none" in caplog.text
     (short,) = plan(suite_of("resmlp:skip=1"), REGISTRY)
-    assert short.network.kind == "resmlp"  # one spelling of the default
+    assert short.network.kind == "resmlp"  # defaults are left out
 
 
 def test_networks_are_swept_across_encodings():
@@ -299,7 +299,7 @@ def test_an_encoding_is_sized_for_the_network_that_it_has():
 
 
 class Mixing(Network):
-    """Subtracts the batch's mean."""
+    """A network that subtracts the batch's mean."""
 
     equation, source = "f(x) = W (γ(x) − mean)", "the tests"
 
@@ -312,7 +312,7 @@ class Mixing(Network):
 
 
 class Normalizing(Mixing):
-    """Divides by the batch's deviation."""
+    """A network with batch normalization."""
 
     def __init__(self, encoding, out_dim):
         super().__init__(encoding, out_dim)
@@ -323,7 +323,7 @@ class Normalizing(Mixing):
 
 
 class Failing(Mixing):
-    """Raises."""
+    """A network that raises."""
 
     def from_features(self, features):
         raise ValueError("no network today")
@@ -372,7 +372,7 @@ def test_an_encoding_that_returns_another_shape_is_named(returns, what, suite):
     ("returns", "what"),
     [
         (lambda x: x.half(), "torch.float16 on cpu"),
-        (lambda x: x.double(), "torch.float64 on cpu"),  # seen when training begins
+        (lambda x: x.double(), "torch.float64 on cpu"),  # found when training begins
         (lambda x: x.to("meta"), "on meta"),
     ],
 )

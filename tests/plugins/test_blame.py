@@ -1,4 +1,4 @@
-"""Whatever a plug-in raises, and wherever: the message names it, and nothing ends in silence."""
+"""Whatever a plug-in raises, and wherever, the message names it and the program reports it."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Forward(Scaled):
 
 
 class Flat(Scaled):
-    """Has no features."""
+    """An encoding without features."""
 
     def __init__(self, in_dim: int) -> None:
         Encoding.__init__(self, in_dim, 0)
@@ -109,7 +109,7 @@ ALL = [*ENCODINGS, *TASKS]
 
 
 def registry(raises=leaves, **more):
-    """A plug-in whose classes raise, each in one of its methods."""
+    """The registry of a plug-in each of whose classes raises in one of its methods."""
     methods = {"raises": staticmethod(raises), "__module__": __name__}
     theirs = {
         kind: {name: type(name, (cls,), methods) for name, cls in of}
@@ -144,7 +144,7 @@ def test_a_record_names_the_plug_in_that_left(name, raises):
 
 
 class OddError(BaseException):
-    """What trio, pytest and asyncio raise is no Exception either."""
+    """Not an Exception, like some exceptions of trio, pytest and asyncio."""
 
 
 def is_odd():
@@ -235,7 +235,7 @@ def test_a_spectrum_without_training_names_it_too(name, raises):
 
 @pytest.fixture
 def listens_to_ctrl_c():
-    """A shell's background jobs ignore it, and so would these tests in one."""
+    """Enable Ctrl-C: a shell's background jobs, and tests in one, ignore it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -359,7 +359,7 @@ BEYOND = {
 
 @pytest.mark.parametrize(("loss", "x", "y", "words"), BEYOND.values(), ids=BEYOND)
 def test_points_and_values_that_no_loss_is_defined_at_are_the_task_s_fault(loss, x, y, words):
-    # not "diverged", which is said of an encoding
+    # not the status "diverged", which would blame the encoding
     parts = {"epoch": lambda self, generator: (x, y), "loss": loss, "points_per_epoch": 20}
     cls = type("Wrong", (Wave,), {**parts, "ntk_points": lambda self, count, generator: X[:count]})
     them = registry(wrong=cls)
@@ -416,7 +416,7 @@ def test_what_a_task_says_and_returns_otherwise_than_agreed_names_the_task(parts
 
 
 def own(self, model, x, y):
-    """A loss that takes a column more than the network has."""
+    """A loss for values with one column more than the network's output."""
     return ((model(x) - y[:, :1]) ** 2).mean()
 
 

@@ -112,7 +112,7 @@ def test_a_reporter_that_raises_is_a_warning(caplog, kind):
 
 
 def discovered(monkeypatch, folder, **modules):
-    """A host that finds distributions of these names, each a module of this code."""
+    """A host that finds distributions with these names, whose modules have this code."""
     for name, code in modules.items():
         (folder / f"{name}.py").write_text(code)
         info = folder / f"{name}-1.0.dist-info"
@@ -146,7 +146,7 @@ def test_what_a_plugin_prints_when_it_is_imported_is_not_on_standard_output(
 
 def test_what_an_encoding_prints_is_not_on_standard_output(capfd):
     class Loud(Scaled):
-        """Prints."""
+        """An encoding that prints."""
 
         def __init__(self, in_dim: int) -> None:
             print("begun")
@@ -223,7 +223,7 @@ def test_a_suite_that_is_no_regular_file_is_not_read_for_a_list(monkeypatch, tmp
 
 
 def test_entry_points_that_cannot_be_read_leave_pydantic_working(monkeypatch, tmp_path):
-    """In a new process, since pydantic reads them once."""
+    """In a new process, because pydantic reads entry points only once."""
     info = tmp_path / "unreadable-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_bytes(b"Metadata-Version: 2.1\nName: unreadable\nVersion: 1.0\n")

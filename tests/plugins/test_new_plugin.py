@@ -25,7 +25,7 @@ def call(*command, cwd, path=None):
 
 @pytest.fixture(scope="module")
 def workshop(tmp_path_factory):
-    """A folder in which both verbs ran, and ``site`` into which their wheels are unpacked."""
+    """A folder in which both commands ran; their wheels are unpacked into its folder ``site``."""
     folder = tmp_path_factory.mktemp("workshop")
     for verb, name in (("new-encoding", "ripple"), ("new-task", "soft_rings")):
         done = call("encbench", verb, name, cwd=folder)
@@ -40,7 +40,7 @@ def workshop(tmp_path_factory):
 
 @pytest.mark.parametrize(
     ("distribution", "options"),
-    # one as its author runs them, and one in a process that has imported torch already
+    # one as its author runs them, one in a process that has already imported torch
     [("encbench-ripple", []), ("encbench-soft-rings", [PLAIN])],
 )
 def test_what_was_written_passes_its_own_tests(workshop, distribution, options):
@@ -66,7 +66,7 @@ def test_what_was_written_is_listed_as_the_authors(workshop):
 
 @pytest.fixture(scope="module")
 def run(workshop, tmp_path_factory):
-    """The folder of a run of both, and what it said."""
+    """The folder of a run with both plug-ins, and its completed process."""
     folder = tmp_path_factory.mktemp("run")
     done = call(
         *("encbench", "run", "-e", "ripple:levels=2", "-t", "soft_rings:side=8,rings=2"),
@@ -91,7 +91,7 @@ def test_its_requirements_and_citations_name_its_distribution(workshop, run):
     cited = call("encbench", "cite", "out", cwd=folder, path=path).stdout
     assert "@misc{encbench-ripple-ripple," in cited
     assert "@inproceedings{jacot2018neural," in cited
-    # where the plug-in is not installed any more, that is said and the rest is cited
+    # if a plug-in is no longer installed, a comment says so, and the rest is cited
     cited = call("encbench", "cite", "out", cwd=folder).stdout
     assert "% encoding encbench-ripple:ripple 0.1.0 is not installed here" in cited
     assert "@software{encbench," in cited

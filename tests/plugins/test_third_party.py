@@ -16,7 +16,7 @@ PACKAGES = Path(__file__).parent.parent / "third_party"
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """A folder with the distributions installed by pip, as a user would install them."""
+    """A folder into which pip has installed the distributions."""
     target = tmp_path_factory.mktemp("site")
     subprocess.run(
         [
@@ -68,7 +68,7 @@ def test_its_encoding_runs_here_and_in_workers(site, tmp_path, jobs):
         *("--steps", "20", "--batch-size", "64", "--width", "16", "--ntk-points", "16"),
         *("-j", str(jobs), "-o", "out", "--no-report"),
         cwd=tmp_path,
-        afresh=jobs > 1,  # its workers, too
+        afresh=jobs > 1,  # because workers must find the distributions too
     )
     assert done.returncode == 0, done.stderr
     encbench(site, "leaderboard", "out", "--no-pictures", "--no-html", cwd=tmp_path)
