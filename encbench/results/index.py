@@ -3,7 +3,7 @@
     DIRECTORY/index.sqlite    a row per record
 
 The records take precedence. A row is used only if all files of its record have the size, times and
-inode that they had when they were checked (in a copied or unpacked folder, none has) and its
+inode that they had when they were checked (never the case in a copied or unpacked folder) and its
 content passes the checks of a record.json. A record's outline, which is all that planning needs,
 has a column of its own, so that resuming a run parses no record. If the index is missing, damaged
 or of another version of encbench, it is rebuilt from the records. If it cannot be written or is in

@@ -229,7 +229,7 @@ class StoredRecord:
             self.record = record
         else:
             self._reader = record
-        self._place = str(path)  # a Path is several objects more for each of many records
+        self._place = str(path)  # a Path would be several more objects per record
         self.files = files or {}
         self.damaged = damaged
         self._outline = outline
