@@ -35,16 +35,16 @@ def resolve_device(device: str) -> str:
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        asked = torch.device(device)
+        requested = torch.device(device)
     except RuntimeError:
-        asked = torch.device("meta")
-    if asked.type not in ("cpu", "cuda"):
+        requested = torch.device("meta")
+    if requested.type not in ("cpu", "cuda"):
         raise UsageError(f"unknown device {device!r}; expected cpu, cuda, cuda:N or auto")
-    if asked.type == "cuda" and not torch.cuda.is_available():
+    if requested.type == "cuda" and not torch.cuda.is_available():
         raise UsageError(f"device {device!r}: torch finds no CUDA device here; use --device cpu")
-    there = gpus()
-    if asked.type == "cuda" and (asked.index or 0) >= len(there):
-        raise UsageError(f"device {device!r} does not exist; expected one of {', '.join(there)}")
+    names = gpus()
+    if requested.type == "cuda" and (requested.index or 0) >= len(names):
+        raise UsageError(f"device {device!r} does not exist; expected one of {', '.join(names)}")
     return device
 
 

@@ -112,21 +112,21 @@ class Results:
         task = tasks[0] if task is None and len(tasks) == 1 else task
         if task not in tasks:
             raise UsageError(f"task is {task!r}; expected one of {', '.join(tasks) or 'none'}")
-        of = self.spectra()
-        of = of[(of["when"] == when) & (of["part"] == "kernel") & (of["task"] == task)]
-        if of.empty:
+        found = self.spectra()
+        chosen = (found["when"] == when) & (found["part"] == "kernel") & (found["task"] == task)
+        if not chosen.any():
             raise StoreError(
                 f"no record of {self.directory} has a spectrum at the {when}; run with ntk points"
             )
         if ax is None:
             _, ax = plt.subplots(layout="constrained")
-        drawn = of[of["eigenvalue"] > of["floor"]]
+        drawn = found[chosen & (found["eigenvalue"] > found["floor"])]
         # the same order and colours as on the leaderboard of these records
         ended = {s.record.encoding_label for s in self.records if s.record.status == "ok"}
         labels = {stored.record.encoding_label for stored in self.records}
-        looks = colours(colour_order(labels, ended))
+        styles = colours(colour_order(labels, ended))
         for encoding, lines in drawn.groupby("encoding", sort=False):
-            colour = looks[str(encoding)][0]
+            colour = styles[str(encoding)][0]
             for place, (_, line) in enumerate(lines.groupby("key", sort=False)):
                 label = None if place else encoding
                 ax.plot(line["index"], line["eigenvalue"], color=colour, label=label)
@@ -134,10 +134,10 @@ class Results:
         ax.legend()
         return ax
 
-    def _chunks(self, of: Callable[[StoredRecord], Iterator[Chunk]]) -> Iterator[Chunk]:
+    def _chunks(self, chunks_of: Callable[[StoredRecord], Iterator[Chunk]]) -> Iterator[Chunk]:
         for stored in self.records:
             # a copy, because a record keeps its arrays in memory once they are read
-            yield from of(stored.unread())
+            yield from chunks_of(stored.unread())
 
     def _table(self) -> pd.DataFrame:
         """The table that a notebook displays."""

@@ -49,9 +49,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     from encbench.plugins.registry import default_registry
 
     registry = default_registry()
-    twice = {name for kind, name, _ in registry.conflicts() if kind == "encoding"}
+    ambiguous = {name for kind, name, _ in registry.conflicts() if kind == "encoding"}
     selectors = metafunc.config.getoption("--encbench-encoding") or [
-        f"{offer.distribution}:{offer.name}" if offer.name in twice else offer.name
+        f"{offer.distribution}:{offer.name}" if offer.name in ambiguous else offer.name
         for offer in registry.offers("encoding")
     ]
     metafunc.parametrize("encbench_selector", selectors, ids=selectors)

@@ -99,9 +99,8 @@ class Encoding(nn.Module, ABC):
     max_dim: ClassVar[int] = 3
     """Largest number of coordinates."""
     size_parameters: ClassVar[tuple[str, ...]] = ()
-    """Names of the parameters (int or list of int) that a parameter budget adjusts, the one to
-    adjust first in front, then those with finer steps. The number of trained parameters must
-    increase with each."""
+    """Names of the parameters (int or list of int) that a parameter budget adjusts: first the main
+    one, then those with finer steps. The number of trained parameters must increase with each."""
     activation: str | Activation | None = None
     """Activation of the network's hidden layers, such as "sine", if the setting is "auto".
 

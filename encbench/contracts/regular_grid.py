@@ -36,7 +36,7 @@ class RegularGrid:
             TypeError: x or truth has another type, dtype or shape.
         """
         if not isinstance(self.truth, np.ndarray) or self.truth.dtype.kind != "f":
-            raise TypeError(f"regular grid: truth is {_of(self.truth)}, expected floats")
+            raise TypeError(f"regular grid: truth is {_type_of(self.truth)}, expected floats")
         shape = self.truth.shape[:-1]
         expected = math.prod(shape), len(shape)
         if (
@@ -46,8 +46,8 @@ class RegularGrid:
             or not self.x.numel()
         ):
             raise TypeError(
-                f"regular grid: x is {_of(self.x)}; for truth of shape {self.truth.shape} expected "
-                f"{expected} of float64"
+                f"regular grid: x is {_type_of(self.x)}; for truth of shape {self.truth.shape} "
+                f"expected {expected} of float64"
             )
         if self.sides is not None and (
             len(self.sides) != len(shape) or not all(0 < side < math.inf for side in self.sides)
@@ -58,7 +58,7 @@ class RegularGrid:
             )
 
 
-def _of(thing: object) -> str:
+def _type_of(thing: object) -> str:
     if isinstance(thing, np.ndarray | Tensor):
         return f"{tuple(thing.shape)} of {str(thing.dtype).removeprefix('torch.')}"
     return f"a {type(thing).__name__}"

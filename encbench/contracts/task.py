@@ -213,9 +213,9 @@ def checked_task(task: Task) -> Task:
         whole["curve_points"] = task.curve_points
     for name, value in whole.items():
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-            raise _not_agreed(f"{name} is {bounded(repr(value), 100)}; expected a whole number")
+            raise _invalid(f"{name} is {bounded(repr(value), 100)}; expected a whole number")
     if not isinstance(task.curve, str) or not task.curve.isprintable() or len(task.curve) > 100:
-        raise _not_agreed(
+        raise _invalid(
             f"curve is {bounded(repr(task.curve), 100)}; expected the name of a metric, one line"
         )
     return task
@@ -232,11 +232,11 @@ def epoch_of(task: Task, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """
     drawn: Any = task.epoch(generator)
     columns = None if loss_name(task) is None else task.out_dim
-    agreed = isinstance(drawn, tuple | list) and len(drawn) == 2
-    agreed = agreed and all(map(_is_columns, drawn, (task.in_dim, columns)))
-    if not agreed or len(drawn[0]) != len(drawn[1]):
-        raise _not_agreed(
-            f"epoch returned {_in_words(drawn)}; expected a pair of tensors, x (N, {task.in_dim}) "
+    valid = isinstance(drawn, tuple | list) and len(drawn) == 2
+    valid = valid and all(map(_is_columns, drawn, (task.in_dim, columns)))
+    if not valid or len(drawn[0]) != len(drawn[1]):
+        raise _invalid(
+            f"epoch returned {_described(drawn)}; expected a pair of tensors, x (N, {task.in_dim}) "
             f"and y (N, {columns or 'any'})"
         )
     return _points(drawn[0]), drawn[1].detach()
@@ -264,7 +264,7 @@ def check_count(task: Task, points: int) -> None:
         TypeError: they differ; marked as the task's error.
     """
     if points != task.points_per_epoch:
-        raise _not_agreed(
+        raise _invalid(
             f"epoch returned {points} points; expected points_per_epoch, {task.points_per_epoch}"
         )
 
@@ -274,7 +274,7 @@ def _check_range(source: str, name: str, values: Tensor, *, unit: bool) -> None:
     if not (low >= 0 and high <= 1) if unit else not math.isfinite(high - low):
         got = f"from {low:g} to {high:g}" if low <= high else "with NaN"
         expected = "[0, 1]" if unit else "finite float32 numbers"
-        raise _not_agreed(f"{source} returned {name} {got}; expected {expected}")
+        raise _invalid(f"{source} returned {name} {got}; expected {expected}")
 
 
 def outcome_of(task: Task, predict: Predict) -> Outcome:
@@ -286,7 +286,7 @@ def outcome_of(task: Task, predict: Predict) -> Outcome:
     """
     found: Any = task.evaluate(predict)
     if not isinstance(found, Outcome):
-        raise _not_agreed(f"evaluate returned {_in_words(found)}; expected an encbench.Outcome")
+        raise _invalid(f"evaluate returned {_described(found)}; expected an encbench.Outcome")
     return found
 
 
@@ -297,7 +297,7 @@ def check_predicted(task: Task, x: Any) -> None:
         TypeError: they are not; marked as the task's error.
     """
     if not isinstance(x, Tensor) or x.ndim != 2 or x.shape[1] != task.in_dim:
-        raise _not_agreed(f"predict was given {_in_words(x)}; expected (N, {task.in_dim})")
+        raise _invalid(f"predict was given {_described(x)}; expected (N, {task.in_dim})")
 
 
 def regular_grid_of(task: Task) -> RegularGrid | None:
@@ -314,7 +314,7 @@ def regular_grid_of(task: Task) -> RegularGrid | None:
         task.out_dim,
     ):
         got = kind_of(grid.truth if isinstance(grid, RegularGrid) else grid)
-        raise _not_agreed(
+        raise _invalid(
             f"regular_grid returned {got}; expected an encbench.RegularGrid with {task.in_dim} "
             f"axes of cells, and {task.out_dim} channels"
         )
@@ -335,8 +335,8 @@ def values_at_of(task: Task, x: Tensor) -> Tensor | None:
     if y is None:
         return None
     if not _is_columns(y, task.out_dim) or len(y) != len(x):
-        raise _not_agreed(
-            f"values_at returned {_in_words(y)} for {len(x)} points; expected a tensor "
+        raise _invalid(
+            f"values_at returned {_described(y)} for {len(x)} points; expected a tensor "
             f"({len(x)}, {task.out_dim})"
         )
     values: Tensor = y.detach()
@@ -352,11 +352,11 @@ def held_out_of(task: Task) -> tuple[Tensor, Tensor] | None:
     found: Any = task.held_out()
     if found is None:
         return None
-    agreed = isinstance(found, tuple | list) and len(found) == 2
-    agreed = agreed and all(map(_is_columns, found, (task.in_dim, task.out_dim)))
-    if not agreed or len(found[0]) != len(found[1]):
-        raise _not_agreed(
-            f"held_out returned {_in_words(found)}; expected None, or a pair of tensors, "
+    valid = isinstance(found, tuple | list) and len(found) == 2
+    valid = valid and all(map(_is_columns, found, (task.in_dim, task.out_dim)))
+    if not valid or len(found[0]) != len(found[1]):
+        raise _invalid(
+            f"held_out returned {_described(found)}; expected None, or a pair of tensors, "
             f"x (M, {task.in_dim}) and y (M, {task.out_dim})"
         )
     _check_range("held_out", "x", found[0], unit=True)
@@ -372,8 +372,8 @@ def ntk_points_of(task: Task, count: int, generator: torch.Generator) -> Tensor:
     """
     x: Any = task.ntk_points(count, generator)
     if not _is_columns(x, task.in_dim) or len(x) > count:
-        raise _not_agreed(
-            f"ntk_points returned {_in_words(x)}; expected a tensor of points (M, {task.in_dim}), "
+        raise _invalid(
+            f"ntk_points returned {_described(x)}; expected a tensor of points (M, {task.in_dim}), "
             f"M at most {count}"
         )
     _check_range("ntk_points", "x", x, unit=True)
@@ -393,17 +393,17 @@ def _is_columns(found: Any, columns: int | None) -> bool:
     return real and columns in (None, found.shape[1])
 
 
-def _in_words(found: object) -> str:
+def _described(found: object) -> str:
     if isinstance(found, Tensor):
         kind = "meta" if found.is_meta else str(found.layout).removeprefix("torch.")
         kind = "" if kind == "strided" else f"{kind} "
         return f"a {kind}tensor {tuple(found.shape)} of {found.dtype}"
     if isinstance(found, tuple | list) and len(found) == 2:
-        return f"{_in_words(found[0])} and {_in_words(found[1])}"
+        return f"{_described(found[0])} and {_described(found[1])}"
     return "None" if found is None else f"a {type(found).__name__}"
 
 
-def _not_agreed(message: str) -> TypeError:
+def _invalid(message: str) -> TypeError:
     error = TypeError(message)
     error.add_note(IN_TASK)
     return error

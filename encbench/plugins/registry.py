@@ -259,7 +259,7 @@ class Registry:
             return found
         *others, last = kinds
         known = [*words, *(known for kind in kinds for known in self._offers[kind])]
-        listing = f"`encbench list` shows what is installed.{self._lost()}"
+        listing = f"`encbench list` shows what is installed.{self._broken_note()}"
         hint = did_you_mean(name.rpartition(":")[2], known, listing)
         raise UnknownNameError(f"unknown {', '.join(others)} or {last} {name!r}{hint}")
 
@@ -292,11 +292,11 @@ class Registry:
                 "DISTRIBUTION:NAME"
             )
             return f"unknown {kind} {name!r}{did_you_mean(parameter, parameters, how)}"
-        listing = f"installed: {', '.join(known) or 'none'}.{self._lost()}"
+        listing = f"installed: {', '.join(known) or 'none'}.{self._broken_note()}"
         hint = did_you_mean(name.rpartition(":")[2], known, listing, count=2)
         return f"unknown {kind} {name!r}{hint}"
 
-    def _lost(self) -> str:
+    def _broken_note(self) -> str:
         """A sentence that lists broken plug-ins, which may have offered an unknown name."""
         broken = [f"{p.distribution} ({p.problem})" for p in self.host.broken()]
         return f" A broken plug-in may have offered it: {'; '.join(broken)}." if broken else ""
