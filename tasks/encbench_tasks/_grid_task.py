@@ -34,7 +34,7 @@ class GridTask(Task):
     """A function with values in [0, 1], known at the cell centres of a regular grid.
 
     The subclass calls ``keep`` in its constructor. Coordinates are in the reverse order of the
-    grid's axes: in a picture with axes (row, column), x runs along columns, y down the rows.
+    grid's axes: in a picture with axes (row, column), x is the column's and y the row's, downwards.
     """
 
     # the settings closest to each encoding's own best, see docs/protocols.md; the suite
@@ -120,7 +120,7 @@ class GridTask(Task):
 
     def compared(self, values: Pixels) -> dict[str, tuple[Any, Any]]:
         """Compare values (n_1, …, n_d, O) with the truth: PSNR over the points trained on, PSNR
-        held out over the others; in two dimensions for all metrics of pictures."""
+        held out over the others; in two dimensions all metrics of pictures, over all points."""
         comparisons = {"image" if self.in_dim == 2 else "psnr": (values, self.truth)}
         if not self.trained.all():
             out = ~self.trained

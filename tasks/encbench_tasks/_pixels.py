@@ -208,7 +208,7 @@ def _decode_page(page: TiffPage, size: int) -> Pixels:
         raise Image.DecompressionBombError
     if page.samplesperpixel > MOST_SAMPLES or page.imagedepth > 1 or page.tiledepth > 1:
         raise _Unfit(
-            f"page {page.index + 1} has shape {page.shape}, not that of one image; save it so"
+            f"page {page.index + 1} has shape {page.shape}, not that of one image; save one image"
         )
     ends = map(sum, zip(page.dataoffsets, page.databytecounts, strict=True))
     if (end := max(ends, default=0)) > size:

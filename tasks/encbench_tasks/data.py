@@ -87,7 +87,7 @@ def _export(directory: Path, key: str, output: Path) -> None:
     arrays = found[0].arrays
     if "mesh_vertices" not in arrays:
         raise DataError(
-            f"record {found[0].record.key} holds no mesh; only occupancy cells have one"
+            f"record {found[0].record.key} holds no mesh; only cells of occupancy and sdf have one"
         )
     mesh = trimesh.Trimesh(arrays["mesh_vertices"], arrays["mesh_faces"], process=False)
     with writes_to(output):

@@ -206,8 +206,8 @@ def band_limited_noise(dim: int, side: int, bandwidth: int, seed: int) -> Array:
 
 def sum_of_sines(x: Array, count: int, bandwidth: int, seed: int) -> Array:
     """``count`` sines of equal amplitude and random phase at x (N, d), scaled to [0, 1]. The
-    frequencies are evenly spaced up to bandwidth, in whole cycles per unit; in more dimensions each
-    is a random integer vector that is less than one shorter (Rahaman et al. 2019)."""
+    frequencies f are evenly spaced up to bandwidth, in whole cycles per unit; in more dimensions
+    each is a random integer vector k with f − 1 < |k| ≤ f (Rahaman et al. 2019)."""
     rng = np.random.default_rng(seed)
     each = np.meshgrid(*[np.arange(-bandwidth, bandwidth + 1)] * x.shape[1], indexing="ij")
     vectors = np.stack(each, axis=-1).reshape(-1, x.shape[1])

@@ -150,7 +150,7 @@ def _table(rows: Sequence[TaskRow], report: Report, *, quality: bool) -> Table:
         Column("sides", "A → B", help="means"),
         Column("difference", "B − A or B / A [95 %]"),
         Column("p", "p", help="after Holm's correction", first=not encoding),
-        Column("wins", "wins A:B", help="units in which A and B is better", first=False),
+        Column("wins", "wins A:B", help="units in which A, or B, is better", first=False),
         Column("verdict", "verdict", "text"),
     ]
     made = []

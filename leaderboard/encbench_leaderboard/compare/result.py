@@ -70,7 +70,7 @@ class Cost:
     """Parameters of both sides, and ratios B / A of memory and time."""
 
     parameters_a: tuple[float, float]
-    parameters_b: tuple[float, float]  # means of MLP and encoding; NaN where unknown
+    parameters_b: tuple[float, float]  # means of MLP and encoding; NaN if unknown
     memory: Interval  # geometric mean of the ratios of peak memory, over units
     time: Interval
     """The same for training times, over pairs with the same machine, device and threads."""

@@ -95,7 +95,7 @@ def _smallest(other: str, printed: float, evidence: Evidence) -> Finding:
         if (summary := spectrum_of(stored, "end"))
     )
     why = reasons(why, f"depends on N: {points_taken(records)}")
-    # λ_min depends on the number of points, and on it differently for each encoding
+    # λ_min depends on the number of points, differently for each encoding
     answer = "not comparable" if some else answer
     return Finding(text(found, unit=ORDER_UNIT), found.units, answer, why)
 

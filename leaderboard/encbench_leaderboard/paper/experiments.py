@@ -186,7 +186,7 @@ def experiments(
     """Return the experiments that the items need, checked, and notes for the reader.
 
     Raises:
-        UsageError: images or a mesh cannot be read, or nothing that was asked for needs them.
+        UsageError: images or a mesh cannot be read, or no requested item needs them.
     """
     needed = {name for item in items for name in ITEMS[item]}
     for option, given, name in (("images", images, "table2"), ("mesh", meshes, "table4")):

@@ -31,7 +31,7 @@ class Described:
     records: Sequence[StoredRecord]
     """The records from which it is drawn."""
     draw: Callable[[], Drawing | None]
-    """Draws it, if called inside ``style.quiet()``; there is something to draw."""
+    """Draws it inside ``style.quiet()``; there is something to draw."""
     missing: Sequence[str] = ()
     """Sentences on what is not in it, and why."""
 

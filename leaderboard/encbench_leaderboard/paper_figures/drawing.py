@@ -59,7 +59,7 @@ class PaperFigure:
     """A figure of one task, or the reason why there is none."""
 
     number: str
-    """Number in the paper (the first if several show the same), or "levels", which is not there."""
+    """Number in the paper, the first if several show the same; "levels" is not in the paper."""
     title: str
     task: str
     """Label of the task, "" if the figure is over several."""

@@ -85,7 +85,7 @@ def write_index(pages: Mapping[Path, Page], out: Path) -> Path:
     standings of each category and of each task that is in no category.
 
     Args:
-        pages: by the Markdown file, below the folder of ``out``, that ``write_markdown`` wrote.
+        pages: by the file that ``write_markdown`` wrote, which is below the folder of ``out``.
         out: the Markdown file, which is returned.
 
     Raises:

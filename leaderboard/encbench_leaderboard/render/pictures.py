@@ -133,7 +133,7 @@ def _draw_all(jobs: Sequence[_Job]) -> list[bool]:
 
 
 def _draw(job: _Job) -> bool:
-    """Draw and save one picture; False where there is nothing to draw."""
+    """Draw and save one picture; False if there is nothing to draw."""
     from encbench_leaderboard.render import style
     from encbench_leaderboard.render.panels import plot
     from encbench_leaderboard.render.picture_grid import contact_sheet, picture_table

@@ -14,6 +14,6 @@ raises StoreError if they cannot be written."""
 
 
 def replace_text(out: Path, text: str) -> None:
-    """Write a file in one rename, so that no half of it is ever seen; StoreError as ``writing``."""
+    """Write a file in one rename, so that it is never seen half-written; see ``writing``."""
     with appearing(out, MEND) as temporary:
         temporary.write_text(text, encoding="utf-8")

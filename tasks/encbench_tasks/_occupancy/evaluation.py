@@ -109,14 +109,14 @@ def _view_picture(field: Field, lattice: Lattice, view: View, distance: Array) -
 
 
 def _depth_image(distance: Array, view: View) -> NDArray[np.float32]:
-    """(side, side) float32 in [0, 1]: 0 at the near end of the box, 1 at the far end and for
-    nothing."""
+    """(side, side) float32 in [0, 1]: 0 at the near end of the box, 1 at the far end or without a
+    surface."""
     depth = np.clip(distance / view.depth, 0, 1).astype(np.float32)
     return depth.reshape(view.side, view.side)
 
 
 def _depth_picture(depth: NDArray[np.float32]) -> Picture:
-    """Draw depth: near is dark, nothing is white."""
+    """Draw depth: near is dark, no surface is white."""
     grey = np.rint(depth * 255).astype(np.uint8)
     return np.repeat(grey[..., None], 3, axis=2)
 

@@ -81,7 +81,7 @@ class SolidSplit:
 
     Args:
         truth: the solid and its labelled points.
-        labels: labels any other points.
+        labels: function that labels any other points.
         split: as in ``OccupancyTask``.
         sampling: how the points of an epoch are drawn.
         along: cells along the longest side, with split "checker" or "grid".

@@ -16,7 +16,7 @@ VIEWS = ((25.0, 20.0), (150.0, 10.0), (265.0, 55.0))
 MARGIN = 1.03
 OUTSIDE, UNSURE, INSIDE = 0, 1, 2
 SAMPLES_AT_ONCE = 1 << 23
-"""Samples of a block of rays: 400 MB if the field is evaluated at all, usually a tenth of that."""
+"""Samples of a block of rays: 400 MB if the field is evaluated at each, usually a tenth of that."""
 BISECTIONS = 4
 
 

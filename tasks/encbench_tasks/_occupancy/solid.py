@@ -78,7 +78,7 @@ def solid_of_mesh(path: Path, method: Literal["winding", "rays"] = "winding") ->
 
     Raises:
         DataError: the file cannot be read, or its triangles bound no solid: no faces, no
-            area, flat, or nothing inside; or rays were asked for on a mesh that is not
+            area, flat, or nothing inside; or the method is rays and the mesh is not
             watertight.
     """
     mesh = _scaled(read_triangles(path), path)
