@@ -17,14 +17,14 @@ import encbench
 from encbench.plugins.parameters import parameters_of
 from encbench.plugins.registry import default_registry
 
-SIDE, GAP, SHOWN = 96, 4, 8  # pixels of a feature's map, between maps; maps a picture
+SIDE, GAP, SHOWN = 96, 4, 8  # size of a map and gap [pixels]; maximum number of maps per picture
 EXAMPLE = {"composite": {"parts": ["ffe:levels=2", "mpe:resolutions=[8]"]}}
-"""Parameters of encodings that show nothing with their defaults."""
+"""Parameters for the pictures of encodings without features by default."""
 MODULES = {"encbench": encbench, "encbench.ntk": encbench.ntk, "encbench.testing": encbench.testing}
 
 
 def pages() -> dict[str, str | bytes]:
-    """Path in the site to content."""
+    """Contents of the generated pages and pictures, by path in the site."""
     found: dict[str, str | bytes] = {
         "reference/encodings.md": "\n".join(encodings()),
         "reference/tasks.md": "\n".join(kinds({"task": "Tasks"}, "Tasks, one by one")),
@@ -55,7 +55,7 @@ def pages() -> dict[str, str | bytes]:
 
 
 def _documented(module: str, name: str, value: object) -> str:
-    # by where it is defined: encbench.ntk.spectrum is a module's name, too
+    # named by its module: encbench.ntk.spectrum is both a function and a module
     home = value.__module__ if inspect.isclass(value) or inspect.isroutine(value) else module
     return f"\n::: {home}.{name}\n    options:\n      heading: {module}.{name}\n"
 
@@ -86,7 +86,7 @@ def encodings() -> Iterator[str]:
 
 
 def kinds(titles: dict[str, str], page: str) -> Iterator[str]:
-    """A page of everything that is offered of some kinds."""
+    """A page of all plug-ins of the given kinds (kind to title)."""
     yield f"# {page}\n"
     for kind, title in titles.items():
         if len(titles) > 1:
@@ -105,7 +105,7 @@ def suites() -> Iterator[str]:
 
 
 def described(cls: type) -> Iterator[str]:
-    """What the docstring says, equation, parameters and source."""
+    """Docstring, equation, parameters and source of a plug-in."""
     text = re.split(r"(?m)^(?:Args|Raises):$", inspect.getdoc(cls) or "")[0]
     yield text.replace("``", "`").rstrip() + "\n"
     if equation := getattr(cls, "equation", ""):

@@ -1,14 +1,15 @@
-"""Forks processes of ``python -m MODULE …`` in which all that encbench uses is imported already.
+"""Server that forks processes of ``python -m MODULE …`` with everything already imported.
 
-``tests.processes`` starts it as a script, with the number of a socket that listens; all of pytest's
-workers connect to it, and it ends with the last of them. Each message is answered with a number: a
-request, which comes with two open files for standard output and error, with the new process's; the
-number of a process that has ended with its exit code.
+Importing torch takes seconds, and tests start hundreds of processes. ``tests.processes`` runs this
+file as a script, with the number of a listening socket. All pytest workers connect to it, and it
+exits when the last of them disconnects. A client sends either a request, with open files for
+standard output and error, and receives the process id of the fork; or the process id of a fork that
+has exited, and receives its exit code.
 
-A process that it forked starts others by ``multiprocessing``: worker processes of Dask, encbench's
-own fork server. So that these need not import it all anew, a process that may start some has a
-twin, forked before anything ran, that becomes the first of them. In the command line of all of them
-stands "forkserver", as in that of the process which multiprocessing would have started.
+A forked process may itself start processes through ``multiprocessing``: Dask's workers, or
+encbench's own fork server. To save their imports, too, a process that may do so has a twin, forked
+before anything ran, which becomes the first of these. The command line of all these processes
+contains "forkserver", as if multiprocessing had started them.
 """
 
 from __future__ import annotations
@@ -42,11 +43,10 @@ from encbench.training.optimizers import load_optimizers
 
 PACKAGES = ("encbench", "encbench_encodings", "encbench_tasks", "encbench_leaderboard")
 SCRIPTS = ("__main__", "fork_server", "import_probe", "pytest_plugin", "_kernels")
-"""Modules that do something when they are imported, or are for processes of another kind, and
-those that need Triton."""
+"""Modules that must not be imported here: scripts, and those that need pytest or Triton."""
 LIBRARIES = ("dask.cli", "distributed.cli.dask_scheduler", "distributed.cli.dask_worker")
 STARTING = ("run", "tune", "rerun", "reproduce", "worker")
-"""Verbs that start processes by multiprocessing."""
+"""Verbs that start processes through multiprocessing."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -59,8 +59,8 @@ class Request(NamedTuple):
 
 
 def import_all() -> None:
-    gc.disable()  # until all is there, which stays: half as long again otherwise
-    # first, for encbench imports it with its logging off
+    gc.disable()  # what is imported stays; collecting would take half as long again
+    # before encbench, which imports it with its logging turned off
     if find_spec("distributed"):
         for name in LIBRARIES:
             import_module(name)
@@ -73,7 +73,7 @@ def import_all() -> None:
 
 
 def serve(listener: socket.socket) -> Request:
-    """Do as asked, until nobody is connected any more; returns in processes that were forked."""
+    """Answer messages until the last client disconnects. Returns only in a forked process."""
     connected = [listener.accept()[0]]
     while connected or not ended(listener):
         for ready in connection.wait([listener, *connected]):
@@ -96,7 +96,7 @@ def serve(listener: socket.socket) -> Request:
                 request = Request(*asked)
                 if request.new_session:
                     os.setsid()
-                # not before: whoever asked may send a signal to the session
+                # only now, since the client may send a signal to the new session
                 ready.send(b"%d" % os.getpid())
                 for one in (listener, *connected):
                     one.close()
@@ -107,7 +107,7 @@ def serve(listener: socket.socket) -> Request:
 
 
 def ended(listener: socket.socket) -> bool:
-    """Whether nobody is about to connect, and nobody can any more."""
+    """Close the listener and return True, unless a client is connecting."""
     with alone():
         if connection.wait([listener], 0):
             return False
@@ -117,14 +117,14 @@ def ended(listener: socket.socket) -> bool:
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """While one process connects, starts the server or, being the server, ends."""
+    """Lock held by the one process that is connecting, starting the server or shutting it down."""
     with Path(__file__).open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def become(request: Request) -> None:
-    """Make this process one that was started by itself."""
+    """Give this process the folder, environment and arguments of the request."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(request.folder)
     os.environ.clear()
@@ -135,19 +135,19 @@ def become(request: Request) -> None:
     sys.argv = [request.module, *request.arguments]
     np.random.seed()  # noqa: NPY002
     if request.module == "encbench":
-        # as where encbench.runs.executors.dask is the first to import it
+        # as if encbench.runs.executors.dask had been the first to import it
         for name in ("distributed", "distributed.client"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def keep_twin() -> CodeType | None:
-    """Fork a process that becomes the first worker process or fork server that this one starts.
+    """Fork a twin, which becomes the first worker process or fork server that this one starts.
 
-    Returns None, and in the twin, when that time has come, what it is to run. Where that never
-    comes it ends with this process.
+    Returns None in this process. In the twin it returns the code to run once the process is needed;
+    if that never happens, the twin exits with this process.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    # a signal to the group must not end the twin, which is no process of the program yet
+    # a signal to the process group must not end the twin, which the program has not started yet
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     if (twin := os.fork()) == 0:
         ours.close()
@@ -172,7 +172,7 @@ def keep_twin() -> CodeType | None:
 
 
 def wait_as_twin(requests: socket.socket) -> CodeType:
-    """What to run, with the open files, environment and signals of a process started for it."""
+    """Wait until the twin is needed, set up its files and signals, and return the code to run."""
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
@@ -181,7 +181,7 @@ def wait_as_twin(requests: socket.socket) -> CodeType:
         os._exit(0)
     requests.close()
     code, rest, files, mask, folder, environment = json.loads(message)
-    # first out of the way of one another
+    # to numbers that are free, so that none is overwritten
     moved = [fcntl.fcntl(file, fcntl.F_DUPFD, max(files) + 1) for file in received]
     for file, number in zip(moved, files, strict=True):
         os.dup2(file, number)
@@ -198,9 +198,9 @@ def wait_as_twin(requests: socket.socket) -> CodeType:
 
 
 def leave_after(run: Callable[[], object]) -> None:
-    """Run, and end this process as Python ends one, but for freeing what was imported.
+    """Run, then exit as Python does, but without freeing what was imported.
 
-    That would touch, and so copy, each page of memory that is shared with the server.
+    Freeing would touch, and so copy, every page of memory shared with the server.
     """
     try:
         run()
@@ -220,9 +220,9 @@ def leave_after(run: Callable[[], object]) -> None:
 if __name__ == "__main__":
     import_all()
     assert threading.active_count() == 1, "a fork would leave threads behind"
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal, to all of its processes
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all of its processes
     for finalizer in list(weakref.finalize._registry):  # type: ignore[attr-defined]
-        # torch's take back each of its operators, in as long as a short verb takes
+        # torch's would unregister each of its operators, which takes as long as a short verb
         finalizer.atexit = False
     gc.freeze()
     asked = serve(socket.socket(fileno=int(sys.argv[1])))
