@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
-import os
 import signal
 import sys
-import threading
 import warnings
-from collections.abc import Callable, Generator, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from typing import TypeVar
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any, TypeVar
 
 from encbench.runs.limits import cores
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-_inherited: Callable[[int], object]
-"""Set in a forked process, which inherits the function and its items: they are not pickled."""
+Processes = dict[Connection, BaseProcess]
+AHEAD = 2
+"""Number of items that each process is given at once, so that it need not wait for the next."""
 
 
 def in_processes(
@@ -38,36 +38,19 @@ def in_processes(
     Raises:
         Exception: what the function raised, in place of the first missing result.
     """
-    done = 0
-    if most > 1 and _may_fork() and (processes := min(cores(), most, len(items))) > 1:
-        context = multiprocessing.get_context("fork")
-        pool = ProcessPoolExecutor(
-            processes, context, _begin, (lambda place: function(items[place]),)
-        )
-        before = multiprocessing.active_children()
-        results: Iterable[object] = ()
-        started = False
-        try:
-            try:
-                with warnings.catch_warnings():
-                    # Python 3.12 warns about numpy's threads, which do no harm here
-                    warnings.simplefilter("ignore", DeprecationWarning)
-                    results = pool.map(_call, range(len(items)))
-                started = True
-            except (OSError, RuntimeError):
-                pass  # no further process or thread could be started
-            for result in results:
-                yield result  # type: ignore[misc] # the result of ``function`` in the other process
+    done, processes = 0, Processes()
+    try:
+        if (count := min(cores(), most, len(items))) > 1 and _may_fork():
+            _start(processes, count, function, items)
+            for result in _results(processes, len(items)):
+                yield result
                 done += 1
-        except BrokenProcessPool:
-            pass
-        finally:
-            if not started:
-                # without its thread, the pool does not end its processes
-                for process in multiprocessing.active_children():
-                    if process not in before:
-                        process.kill()
-            pool.shutdown(wait=started, cancel_futures=True)
+    finally:
+        for process in processes.values():
+            process.kill()
+        for connection, process in processes.items():
+            process.join()
+            connection.close()
     for item in items[done:]:
         yield function(item)
 
@@ -76,25 +59,75 @@ def _may_fork() -> bool:
     return sys.platform == "linux" and not multiprocessing.current_process().daemon
 
 
-def _begin(inherited: Callable[[int], object]) -> None:
-    global _inherited
-    _inherited = inherited
+def _start(
+    processes: Processes, count: int, function: Callable[[Item], object], items: Sequence[Item]
+) -> None:
+    """Add processes, fewer than ``count`` if no more can be started."""
+    context = multiprocessing.get_context("fork")
+    for _ in range(count):
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_work, args=(function, items, theirs, [*processes, ours]))
+        try:
+            with warnings.catch_warnings():
+                # Python 3.12 warns about numpy's threads, which do no harm here
+                warnings.simplefilter("ignore", DeprecationWarning)
+                process.start()
+        except OSError:
+            ours.close()
+            return
+        finally:
+            theirs.close()
+        processes[ours] = process
+
+
+def _results(processes: Processes, count: int) -> Generator[Any, None, None]:
+    """Yield the results of ``count`` items, in order; ends early if a process dies."""
+    places = iter(range(count))
+    found: dict[int, tuple[Exception | None, Any]] = {}
+    for connection in AHEAD * [*processes]:
+        _send_next(connection, places)
+    for place in range(count if processes else 0):
+        while place not in found:
+            for ready in wait([*processes]):
+                assert isinstance(ready, Connection)
+                try:
+                    computed, *outcome = ready.recv()
+                except (EOFError, OSError):
+                    return
+                found[computed] = tuple(outcome)
+                _send_next(ready, places)
+        error, result = found.pop(place)
+        if error is not None:
+            raise error
+        yield result
+
+
+def _send_next(connection: Connection, places: Iterator[int]) -> None:
+    for place in places:
+        with suppress(OSError):  # the process has died; so the next ``recv`` says
+            connection.send(place)
+        return
+
+
+def _work(
+    function: Callable[[Item], object],
+    items: Sequence[Item],
+    connection: Connection,
+    inherited: Sequence[Connection],
+) -> None:
+    """Run in a forked process: send (place, error, result) for each place received."""
     # both signals reach the whole process group; the parent acts on them
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     gc.freeze()  # keeps inherited memory shared with the parent
-    try:
-        threading.Thread(target=_end_with_parent, daemon=True).start()
-    except RuntimeError:  # no more threads: the parent goes on by itself
-        os._exit(1)
-
-
-def _call(place: int) -> object:
-    return _inherited(place)
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    for one in inherited:
+        one.close()  # or the parent's end would not close the pipes
+    with suppress(EOFError, OSError):  # the parent has ended
+        while True:
+            place = connection.recv()
+            outcome: tuple[Exception | None, object]
+            try:
+                outcome = (None, function(items[place]))
+            except Exception as error:
+                outcome = (error, None)
+            connection.send((place, *outcome))
