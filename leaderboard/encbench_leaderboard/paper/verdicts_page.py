@@ -57,14 +57,14 @@ HOW = f"""\
 magnitude, and no point of the 95 % interval by more than {WITHIN} times that; the interval of a \
 difference must also exclude 0. *Disagrees* if the whole interval differs by more than the \
 tolerance; otherwise *not comparable*.
-- An order (this is above that): *agrees* where the mean difference has the sign and its interval \
-excludes 0; *disagrees* where it has the other sign and excludes 0; otherwise *not comparable*: \
-too few to tell.
+- An order (this is above that): *agrees* if the mean difference has the claimed sign and its \
+interval excludes 0; *disagrees* if it has the other sign and its interval excludes 0; otherwise \
+*not comparable*: too few to tell.
 - Intervals are Student's t, over n targets (photographs or solids), seeds averaged first; of \
 kernels and networks n is their number. One target has no interval, so its numbers are *not \
 comparable*. One is enough only to *disagree* with a claim about every network: that all six \
 train, Theorem 1, Eq. 13.
-- λ_min is compared with the printed one only where the kernel is of all training points.
+- λ_min is compared with the printed one only if the kernel is of all training points.
 - *Survives*: the difference is positive and its interval excludes 0 also with Adam and a cosine \
 to a tenth, the learning rate tuned with equally many trials for each encoding. A family of \
 encodings is represented by the one that is best on the photograph tuned on, which is not \

@@ -1,4 +1,4 @@
-"""What this distribution offers to encbench."""
+"""The encodings, tasks and suites that this distribution adds to encbench."""
 
 from encbench import hookimpl
 

@@ -1,4 +1,4 @@
-"""What this distribution offers to encbench; the encoding itself is imported when it is used."""
+"""The encoding that this distribution adds to encbench; it is imported only when it is used."""
 
 from encbench import hookimpl
 
