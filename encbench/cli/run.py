@@ -252,16 +252,6 @@ def run_cells(
         )
     if time_needed and not dry_run:
         raise UsageError("--estimate goes with -n: a run prints its remaining time itself")
-    if dry_run:
-        from encbench.runs.runner import left_to_run, share_of  # torch
-        from encbench.suite.plan import keyed_plan
-
-        cells = share_of(keyed_plan(chosen, registry), part)
-        left = left_to_run(list(cells.values()), output, rerun, keep_versions, save_weights)
-        print_plan(cells, left, output, registry, console)
-        if time_needed and left:
-            print_estimate(left, registry, device, threads, console)
-        return
     how: dict[str, Any] = {
         "device": device,
         "threads": threads,
@@ -270,6 +260,22 @@ def run_cells(
         "retries": retries,
         "save_weights": save_weights,
     }
+    if dry_run:
+        from encbench.device import resolve_device
+        from encbench.runs.interface import RunOptions, check_jobs
+        from encbench.runs.runner import left_to_run, share_of
+        from encbench.suite.plan import keyed_plan
+
+        RunOptions(**how)  # raises what the run would raise
+        if not (scheduler or cluster):
+            resolve_device(device)
+            check_jobs(jobs)
+        cells = share_of(keyed_plan(chosen, registry), part)
+        left = left_to_run(list(cells.values()), output, rerun, keep_versions, save_weights)
+        print_plan(cells, left, output, registry, console)
+        if time_needed and left:
+            print_estimate(left, registry, device, threads, console)
+        return
     started = time.monotonic()
     with (
         RunProgress(console) as progress,

@@ -22,7 +22,14 @@ from encbench.results.records import CellResult, Status, StoredRecord
 from encbench.results.store import Store
 from encbench.runs.executors.local import InProcess, ProcessPool, default_jobs
 from encbench.runs.executors.process import start_ahead
-from encbench.runs.interface import NO_MAIN_GUARD, Event, Executor, RunOptions, Watch
+from encbench.runs.interface import (
+    NO_MAIN_GUARD,
+    Event,
+    Executor,
+    RunOptions,
+    Watch,
+    check_jobs,
+)
 from encbench.runs.limits import Limits, RunStopped, orderly_stop
 from encbench.suite.config import CellConfig, cell_key, changed_versions
 from encbench.suite.file import Suite
@@ -156,8 +163,7 @@ def run_suite(
         terms = RunOptions(
             resolve_device(device), threads, limits or Limits(), isolate, retries, save_weights
         )
-        if jobs is not None and jobs < 1:
-            raise UsageError(f"jobs must be at least 1, got {jobs}")
+        check_jobs(jobs)
         shared = registry is default_registry()
         at_once = jobs or (default_jobs(terms.device, terms.threads) if shared else 1)
         if shared and _in_processes(terms, jobs, at_once, shared) and not Path(directory).exists():

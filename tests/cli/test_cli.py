@@ -217,6 +217,11 @@ def test_a_run_records_renders_and_shows(tmp_path):
         (["run", "--shard", "third"], 2, ["--shard 'third': expected I/N, such as 3/64"]),
         (["run", "quik"], 2, ["no suite 'quik'", "did you mean 'quick'"]),
         (["run", *small(device="cuda:9")], 2, ["cuda:9"]),
+        # a dry run refuses what the run would refuse
+        (["run", "-n", "--threads", "0"], 2, ["threads must be at least 1", "got 0"]),
+        (["run", "-n", "-j", "0"], 2, ["jobs must be at least 1, got 0"]),
+        (["run", "-n", "--device", "foo"], 2, ["unknown device 'foo'"]),
+        (["run", "-n", "--retries", "-1"], 2, ["retries must be at least 0, got -1"]),
         (["list", "mpee"], 2, ["did you mean 'mpe'"]),
         (["show", "nowhere"], 1, ["no results folder nowhere"]),
         (["leaderboard", "nowhere"], 1, ["nowhere"]),

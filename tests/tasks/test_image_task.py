@@ -231,7 +231,7 @@ def test_an_image_smaller_than_the_default_batch_is_learned(tmp_path):
         training={"epochs": 2, "evaluations": 1},
         ntk={"points": 0},
     )
-    (stored,) = run_suite(suite, tmp_path / "out").records
+    (stored,) = run_suite(suite, tmp_path / "out", jobs=1, report=False).records
     assert stored.record.status == "ok", stored.record.error
     assert (stored.record.steps, stored.record.epochs) == (2, 2)
 
