@@ -32,20 +32,32 @@ def resolve_device(device: str) -> str:
     Raises:
         UsageError: the device is unknown or does not exist on this machine.
     """
-    if device == "auto":
+    requested = parse_device(device)
+    if requested is None:
         return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        requested = torch.device(device)
-    except RuntimeError:
-        requested = torch.device("meta")
-    if requested.type not in ("cpu", "cuda"):
-        raise UsageError(f"unknown device {device!r}; expected cpu, cuda, cuda:N or auto")
     if requested.type == "cuda" and not torch.cuda.is_available():
         raise UsageError(f"device {device!r}: torch finds no CUDA device here; use --device cpu")
     names = gpus()
     if requested.type == "cuda" and (requested.index or 0) >= len(names):
         raise UsageError(f"device {device!r} does not exist; expected one of {', '.join(names)}")
     return device
+
+
+def parse_device(device: str) -> torch.device | None:
+    """The device of this name, which need not exist on this machine; None for "auto".
+
+    Raises:
+        UsageError: the device is unknown.
+    """
+    if device == "auto":
+        return None
+    try:
+        found = torch.device(device)
+    except RuntimeError:
+        found = torch.device("meta")
+    if found.type not in ("cpu", "cuda"):
+        raise UsageError(f"unknown device {device!r}; expected cpu, cuda, cuda:N or auto")
+    return found
 
 
 def gpus() -> list[str]:

@@ -28,7 +28,8 @@ class Outcome:
     """Maps a name to an array saved with the record, such as the vertices of a surface."""
     baselines: Mapping[str, Mapping[str, tuple[Any, Any]]] = field(default_factory=dict)
     """Maps the name of a method without a network ("bilinear interpolation"), applied to the same
-    training points, to its comparisons. Their metrics are recorded and depend on the task only."""
+    training points, to its comparisons. Their metrics are recorded; they must depend only on the
+    task."""
     lines: Mapping[str, tuple[Any, Any, Any]] = field(default_factory=dict)
     """Maps a name to (x, prediction, truth) of a function of one variable: (N,), (N, O), (N, O).
     The record stores them; the leaderboard draws a panel per name and channel. A truth of NaN is

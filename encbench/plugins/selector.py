@@ -59,7 +59,7 @@ def parse_selector(text: str) -> tuple[str, dict[str, Any]]:
 def split_label(text: str) -> tuple[str, str | None]:
     """Split "hashgrid:levels=8 as H8" into selector and label; the label is None without " as ".
 
-    Labels must not contain commas, quotation marks and brackets, which would belong to a value.
+    Labels must not contain commas, quotation marks or brackets, which would belong to a value.
     """
     found = re.fullmatch(r"(.*\S)\s+as\s+([^,\"'\[\]{}]*[^,\"'\[\]{}\s])\s*", text)
     return (found[1], found[2]) if found else (text, None)

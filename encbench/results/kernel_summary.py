@@ -215,8 +215,8 @@ class LinearizedTraining(Data):
     """Predicted mean squared error at these points after the last step."""
     predicted_25: float | None = None
     """Steps until the mean squared error is 10^(−2.5), which is 25 dB at data range 1. None if
-    never, or later than 100 times the length of the training; or after its end, with a learning
-    rate that is not constant."""
+    never, later than 100 times the length of the training, or not known within 1 %; or after the
+    training's end, with a learning rate that is not constant."""
     predicted_30: float | None = None
     predicted_35: float | None = None
     measured_25: float | None = None

@@ -345,6 +345,7 @@ class Store:
 
     def record(self, key: str) -> StoredRecord:
         """Read the record of one key.
+
         Raises:
             StoreError: there is none, or it cannot be read.
         """

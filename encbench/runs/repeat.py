@@ -81,7 +81,7 @@ def _installed(kind: str, reference: PluginRef, registry: Registry) -> str:
     except UnknownNameError as error:
         others = [o.distribution for o in registry.offers(kind) if o.name == reference.name]
         other = f" {' and '.join(others)} offers a different one of that name." * bool(others)
-        # of the message, other names do not help; only broken plug-ins are kept
+        # keep only the message's note on broken plug-ins: similar names do not help
         lost = str(error).partition("A broken plug-in")
         raise PluginError(
             f"{kind} {reference.name!r} of {reference.distribution} {reference.version} is not "

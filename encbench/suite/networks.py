@@ -96,7 +96,7 @@ def built_encoding(cls: type[Encoding], in_dim: int, parameters: Mapping[str, An
     """Create an encoding and check that its ``__init__`` called that of ``Encoding``.
 
     Raises:
-        TypeError: it did not, or its dimensions are not numbers.
+        TypeError: it did not, or its dimensions are not integers.
         ValueError: it has no features. Its constructor may raise any other exception.
     """
     encoding = cls(index(in_dim), **parameters)  # in_dim may be a NumPy integer

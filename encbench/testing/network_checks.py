@@ -37,8 +37,8 @@ ENCODINGS: tuple[Sample, ...] = (Coordinates, SmallGrid)
 class NetworkConformance(ModuleConformance):
     """Checks that a network keeps the contract of ``encbench.Network``.
 
-    Set ``network`` to the class and ``parameters`` to its own. It is checked with the coordinates
-    and with a small grid of as many features as encodings, if it takes them. All random numbers
+    Set ``network`` to the class and ``parameters`` to its own. It is checked with two encodings,
+    if it takes them: the coordinates, and a small grid with as many features. All random numbers
     come from fixed seeds.
     """
 

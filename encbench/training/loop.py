@@ -187,7 +187,8 @@ def train(
         result: filled during training, and complete even if training stops early.
 
     Raises:
-        Diverged: the loss, a parameter or the curve's last value is not finite; names the step.
+        Diverged: the loss or a parameter is not finite, or the curve's last value is NaN; names
+            the step.
     """
     device = next(model.parameters()).device
     points = _Points(task, data, device)

@@ -59,7 +59,7 @@ class SignalTask(GridTask):
     - chirp: the local frequency along each axis grows from 0 at x = 0 to the bandwidth at x = 1.
     - star: a Siemens star of sinusoidal spokes, d = 2; the frequency grows towards its centre.
     - sierpinski: the Sierpinski triangle, d = 2.
-    - spheres: 1 inside random balls, else 0; the spectrum of this jump falls as |k|^(−(d+1)/2).
+    - spheres: 1 inside random balls, else 0; with this jump, amplitudes fall as |k|^(−(d+1)/2).
 
     The points are the centres of side^d equal cells. All of them are trained on unless ``split``
     holds some out; entries are then ranked by PSNR at those.

@@ -130,7 +130,7 @@ def test_the_band_holds_the_tenth_to_the_ninetieth_percentile() -> None:
     [
         ([], {}, "no spectrum"),
         ([(np.empty(0), FLOOR)], {}, "0 eigenvalues"),
-        ([(np.array([1.0, -1e-9]), 0.0)], {}, "floor above 0"),
+        ([(np.array([1.0, -1e-9]), 0.0)], {}, "a positive floor unless"),
         ([(np.ones(3), FLOOR)], {"length": 1}, "at least 2"),
         ([(np.ones(3), FLOOR)], {"groups": ["a", "b"]}, "1 spectra but 2 groups"),
     ],

@@ -83,7 +83,8 @@ def _correlation_of(a: np.ndarray, b: np.ndarray) -> float:
 
 def correlations(task: TaskBoard, when: str) -> list[Correlation]:
     """ρ of every recorded statistic at time ``when`` over the cells that finished with a spectrum.
-    Eigenvalues below the floor are tied below all resolved ones; higher quality is better."""
+    Eigenvalues below the floor are tied below all resolved ones. Quality has the sign with which
+    higher is better."""
     quality = f"metric:{task.primary.name}"
     cells = task.cells[task.cells["status"] == "ok"].dropna(subset=[quality, f"{when}:size"])
     # values under different conditions, such as numbers of scales, must not be ranked together

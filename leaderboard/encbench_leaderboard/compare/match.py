@@ -122,7 +122,7 @@ def unmatched(
 
 
 def results_of(record: Record) -> str:
-    """Serialize all results of a cell but its times, to the last digit; NaN equals NaN."""
+    """Serialize status, steps, metrics, spectra and best value, all digits; NaN equals NaN."""
     spectra = [s.model_dump(exclude={"seconds", "method"}) for s in record.spectra]
     metrics = {name: metric.value for name, metric in record.metrics.items()}
     return sorted_json([metrics, spectra, record.best, record.status, record.steps])

@@ -159,7 +159,7 @@ def _saturates(evidence: Evidence) -> Finding:
 
 
 def _crossing(evidence: Evidence) -> Finding:
-    """Check whether the spectra have the opposite order at the last index than at most indices
+    """Check whether the order of the spectra at the last index is opposite to that at most indices
     between a tenth and a half; find the share of the indices after which it stays opposite."""
     places: list[float] = []
     looked = 0

@@ -126,8 +126,8 @@ def spectrum_of(stored: StoredRecord, when: When) -> SpectrumSummary | None:
 
 
 def orders(statistic: str, when: When) -> Reader:
-    """Return a reader of log10 of a spectrum's statistic, at least that of the floor; for "count"
-    of the number of eigenvalues above 1e-3 λ_max."""
+    """Return a reader of log10 of a spectrum's statistic, at least that of the floor; for "count",
+    a reader of the number of eigenvalues above 1e-3 λ_max itself."""
 
     def read(stored: StoredRecord) -> float | None:
         summary = spectrum_of(stored, when)

@@ -262,5 +262,5 @@ def _fits_by_storing(one: Facts) -> bool:
     if one.values_to_fit is None:
         return False
     if one.cell.task.parameters.get("split", "all") != "all" and not _holds_out(one):
-        return False  # the metric also covers points that were not trained on
+        return False  # measured on the whole target, but trained on other values
     return one.parameters >= one.values_to_fit

@@ -38,8 +38,8 @@ and ¾ where two walls meet at right angles."""
 THIN = 1e-4
 """Volume of a closed surface in the unit cube below which it is checked for an inside."""
 PROBES = 1 << 14
-"""Number of points, in the box and for a closed mesh also near its surface, of which at least one
-must be inside."""
+"""Number of points in the box, and of further ones near the surface of a closed mesh; at least one
+of them all must be inside."""
 OUTSIDE = 0.05
 """Maximum winding number of a point that is outside: on a surface it is the solid angle within, an
 eighth at the corner of a box; the error of the approximation is 0.005."""

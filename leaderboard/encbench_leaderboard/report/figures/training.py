@@ -209,7 +209,7 @@ def _map(stored: StoredRecord) -> HeatMap | None:
 
 def profile_figure(task: TaskBoard, found: Mapping[str, Sequence[Course]]) -> Figure | None:
     """Performance profiles: a panel for each value that an encoding reaches; None for fewer than
-    two units, whose profile would be a single step, or two encodings."""
+    two units, whose profile would be a single step, for one encoding, or if no value is reached."""
     units = {course.unit for of_entry in found.values() for course in of_entry}
     reached = {value: slowdowns(found, value) for value in values_of(task.primary)}
     panels = [(value, ratios) for value, ratios in reached.items() if ratios]
