@@ -132,8 +132,11 @@ def _decode(path: Path, head: bytes, most: int) -> list[Pixels]:
             samples = np.asarray(imagecodecs.png_decode(path.read_bytes()))
             pixels = samples.reshape(*samples.shape[:2], -1).astype(np.float32) / np.float32(65535)
             return [_upright(pixels, _orientation(image))]
-        if image.format == "JPEG2000" and (depth := _bits_of_jpeg2000(path.read_bytes())) > 8:
-            # Pillow converts deeper colours to 8 bits, and makes the brightest ones black
+        if bits is not None:
+            # libpng refuses a file with fewer rows than its header says, Pillow adds black ones
+            imagecodecs.png_decode(path.read_bytes())
+        if image.format == "JPEG2000" and (depth := _bits_of_jpeg2000(path.read_bytes())) != 8:
+            # Pillow makes the brightest of deeper colours black, and shifts others to 8 bits
             samples = np.asarray(imagecodecs.jpeg2k_decode(path.read_bytes()))
             pixels = _in_unit_range(samples.reshape(*samples.shape[:2], -1), depth)
             extra = [2] if pixels.shape[2] in (2, 4) else []
@@ -142,6 +145,7 @@ def _decode(path: Path, head: bytes, most: int) -> list[Pixels]:
         if bits in (2, 4) and image.mode == "L" and isinstance(clear, int):
             # the transparent grey, which Pillow takes for a value of 8 bits
             image.info["transparency"] = clear * 255 // (2**bits - 1)
+        _check_maxval(image, path)
         frames = []
         # to count the frames of some formats, all of them are read
         count = 1 if most == 1 else getattr(image, "n_frames", 1)
@@ -162,6 +166,17 @@ def _bits_of_jpeg2000(data: bytes) -> int:
     (count,) = struct.unpack_from(">H", data, start)
     # the highest bit says whether samples are signed
     return max((each & 0x7F) + 1 for each in data[start + 2 : start + 2 + 3 * count : 3])
+
+
+def _check_maxval(image: ImageFile.ImageFile, path: Path) -> None:
+    """Refuse binary PGM and PPM with samples above their largest value, which Pillow clips."""
+    for codec, _, offset, arguments in image.tile:
+        if codec == "ppm" and isinstance(arguments, tuple):
+            largest, count = int(arguments[1]), image.width * image.height * len(image.getbands())
+            kind = np.dtype(np.uint8 if largest < 256 else ">u2")
+            samples = np.frombuffer(path.read_bytes()[offset:][: count * kind.itemsize], kind)
+            if samples.max(initial=0) > largest:
+                raise _Unfit(f"samples above the largest value of its header, {largest}; mend it")
 
 
 def _known_to_pillow(tags: Mapping[int, Any]) -> bool:
@@ -230,10 +245,10 @@ def _decode_page(page: TiffPage, size: int) -> Pixels:
 
 def _in_unit_range(samples: NDArray[np.generic], bits: int) -> Pixels:
     if samples.dtype.kind == "u":
+        if bits == 24:  # libtiff has the bytes in the order of the file, tifffile has not
+            raise _Unfit("samples of 24 bits cannot be unpacked; save it with 16 or 32")
         # in float64, where 32-bit samples are exact
         scaled: NDArray[np.float64] = samples.astype(np.float64) / (2**bits - 1)
-        if scaled.max(initial=0) > 1:  # tifffile 2026.3: 24 bits, most significant byte first
-            raise _Unfit(f"samples of {bits} bits cannot be unpacked; save it with 16 or 32")
         return scaled.astype(np.float32)
     if samples.dtype.kind != "f":
         raise _Unfit(f"samples of type {samples.dtype} have no known range; save 16-bit ones")

@@ -214,15 +214,48 @@ def test_grey_tiff_of_any_depth_fills_the_range(truth, bits, photometric):
     np.testing.assert_array_equal(got[..., 0], expected if photometric else 1 - expected)
 
 
-@pytest.mark.skipif(int(tifffile.__version__[:4]) < 2026, reason="refuses the other byte order")
-def test_grey_of_24_bits_is_right_or_refused(tmp_path):
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+def test_grey_of_24_bits_is_refused(tmp_path, byteorder):
     path = tmp_path / "g.tif"
     values = np.random.default_rng(0).integers(0, 2**24, (6, 9))
-    path.write_bytes(tiff(9, 6, 24, packed(values, 24)))
-    np.testing.assert_allclose(read_pixels(path)[..., 0], values / (2**24 - 1), atol=1e-6)
-    path.write_bytes(tiff(9, 6, 24, packed(values, 24), byteorder=">"))
+    path.write_bytes(tiff(9, 6, 24, packed(values, 24), byteorder=byteorder))
+    # tifffile's values are not those of libtiff, which has the bytes in the order of the file
     with pytest.raises(DataError, match="24 bits cannot be unpacked; save it with 16"):
-        read_pixels(path)  # tifffile gives 256 times the value
+        read_pixels(path)
+
+
+@pytest.mark.parametrize("bits", [2, 4, 5, 7])
+def test_jpeg_2000_of_few_bits_is_divided_by_its_largest_value(tmp_path, bits):
+    path = tmp_path / "a.jp2"
+    values = np.arange(20 * 30).reshape(20, 30).astype(np.uint8) % 2**bits
+    options = {"bitspersample": bits, "reversible": True, "level": 0}
+    path.write_bytes(imagecodecs.jpeg2k_encode(values, **options))
+    expected = (values / (2**bits - 1)).astype(np.float32)
+    np.testing.assert_array_equal(read_pixels(path)[..., 0], expected)
+
+
+def test_a_png_with_fewer_rows_than_its_header_says_is_refused(tmp_path):
+    whole = saved(tmp_path / "whole.png", Image.fromarray(RGB8)).read_bytes()
+    data = whole.index(b"IDAT")
+    (length,) = struct.unpack(">I", whole[data - 4 : data])
+    rows = zlib.decompress(whole[data + 4 : data + 4 + length])
+    content = b"IDAT" + zlib.compress(rows[: len(rows) // 2])
+    chunk = struct.pack(">I", len(content) - 4) + content + struct.pack(">I", zlib.crc32(content))
+    path = tmp_path / "short.png"
+    path.write_bytes(whole[: data - 4] + chunk + whole[data + 8 + length :])
+    with pytest.raises(
+        DataError, match=r"short\.png: the image cannot be read: Not enough image data"
+    ):
+        read_pixels(path)
+
+
+def test_a_binary_pgm_with_samples_above_its_largest_value_is_refused(tmp_path):
+    path = tmp_path / "g.pgm"
+    path.write_bytes(b"P5\n2 1\n100\n" + bytes([100, 50]))
+    assert read_pixels(path).max() == 1
+    path.write_bytes(b"P5\n2 1\n100\n" + bytes([101, 50]))
+    with pytest.raises(DataError, match=r"samples above the largest value of its header, 100"):
+        read_pixels(path)
 
 
 def test_signed_bytes_are_refused_as_longer_ones_are(tmp_path):
