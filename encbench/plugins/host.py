@@ -191,13 +191,19 @@ def _name_of(distribution: metadata.Distribution) -> str:
 def _checked_offers(kind: str, offered: object) -> dict[str, Any]:
     if not isinstance(offered, Mapping):
         raise PluginError(f"must return a mapping from name to class, got {type(offered).__name__}")
-    for name, target in offered.items():
+    # keys and texts of a subclass of str could raise wherever they are printed or compared
+    plain = {_plain(name): _plain(target) for name, target in offered.items()}
+    for name, target in plain.items():
         # -e and -t could not parse other names
         if not (isinstance(name, str) and name.isprintable() and re.fullmatch(r"[^\s:=,]+", name)):
             raise PluginError(f"offers {name!r}; a name is a text without spaces, ':', '=' and ','")
         if kind == "suite" and not isinstance(target, str | Path):
             raise PluginError(f"offers {name!r} as {target!r}; a suite is the path of a TOML file")
-    return dict(offered)
+    return plain
+
+
+def _plain(value: Any) -> Any:
+    return str.__str__(value) if isinstance(value, str) else value
 
 
 @cache

@@ -21,6 +21,24 @@ from encbench.runs.parts import direction_of, metric_results
 from tests.sample_plugin import Scaled, Wave, module, registry_of
 
 
+class Unprintable(str):
+    """A text of which str() and repr() raise."""
+
+    def __str__(self):
+        raise RuntimeError("no text")
+
+    __repr__ = __str__
+    __hash__ = str.__hash__
+
+
+def test_names_and_targets_of_a_text_class_are_plain_texts():
+    offered = {Unprintable("odd"): Unprintable("nowhere:Odd")}
+    offer = registry_of(texts=module(encodings=offered)).find("encoding", "odd")
+    assert (type(offer.name), type(offer.target)) == (str, str)
+    with pytest.raises(PluginError, match="encoding 'odd' of texts .*cannot be loaded"):
+        offer.load()
+
+
 def test_a_hook_that_raises_leaves_the_others_working():
     registry = registry_of(
         bad=module(encodings=RuntimeError("no luck")), good=module(encodings={"scaled": Scaled})
