@@ -35,7 +35,7 @@ def test_names_and_targets_of_a_text_class_are_plain_texts():
     offered = {Unprintable("odd"): Unprintable("nowhere:Odd")}
     offer = registry_of(texts=module(encodings=offered)).find("encoding", "odd")
     assert (type(offer.name), type(offer.target)) == (str, str)
-    with pytest.raises(PluginError, match="encoding 'odd' of texts .*cannot be loaded"):
+    with pytest.raises(PluginError, match=r"encoding 'odd' of texts .*cannot be loaded"):
         offer.load()
 
 
