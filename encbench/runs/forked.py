@@ -81,12 +81,15 @@ def _start(
 
 
 def _results(processes: Processes, count: int) -> Generator[Any, None, None]:
-    """Yield the results of ``count`` items, in order; ends early if a process dies."""
+    """Yield the results of ``count`` items, in order; ends early if a process dies or there is
+    none."""
+    if not processes:
+        return
     places = iter(range(count))
     found: dict[int, tuple[Exception | None, Any]] = {}
     for connection in AHEAD * [*processes]:
         _send_next(connection, places)
-    for place in range(count if processes else 0):
+    for place in range(count):
         while place not in found:
             for ready in wait([*processes]):
                 assert isinstance(ready, Connection)
@@ -103,10 +106,9 @@ def _results(processes: Processes, count: int) -> Generator[Any, None, None]:
 
 
 def _send_next(connection: Connection, places: Iterator[int]) -> None:
-    for place in places:
-        with suppress(OSError):  # the process has died; so the next ``recv`` says
+    if (place := next(places, None)) is not None:
+        with suppress(OSError):  # the process has died; the next ``recv`` fails, too
             connection.send(place)
-        return
 
 
 def _work(

@@ -128,16 +128,16 @@ def _decode(path: Path, head: bytes, most: int) -> list[Pixels]:
             raise
         if is_tiff and not _known_to_pillow(getattr(image, "tag_v2", {})):
             return _decode_tiff(path, most)
-        if bits == 16:
-            samples = np.asarray(imagecodecs.png_decode(path.read_bytes()))
-            pixels = samples.reshape(*samples.shape[:2], -1).astype(np.float32) / np.float32(65535)
-            return [_upright(pixels, _orientation(image))]
+        data = path.read_bytes() if image.format in ("PNG", "JPEG2000", "PPM") else b""
         if bits is not None:
             # libpng refuses a file with fewer rows than its header says, Pillow adds black ones
-            imagecodecs.png_decode(path.read_bytes())
-        if image.format == "JPEG2000" and (depth := _bits_of_jpeg2000(path.read_bytes())) != 8:
+            samples = np.asarray(imagecodecs.png_decode(data))
+            if bits == 16:
+                pixels = samples.reshape(*samples.shape[:2], -1).astype(np.float32)
+                return [_upright(pixels / np.float32(65535), _orientation(image))]
+        if image.format == "JPEG2000" and (depth := _bits_of_jpeg2000(data)) != 8:
             # Pillow makes the brightest of deeper colours black, and shifts others to 8 bits
-            samples = np.asarray(imagecodecs.jpeg2k_decode(path.read_bytes()))
+            samples = np.asarray(imagecodecs.jpeg2k_decode(data))
             pixels = _in_unit_range(samples.reshape(*samples.shape[:2], -1), depth)
             extra = [2] if pixels.shape[2] in (2, 4) else []
             return [_with_alpha(pixels, extra)]
@@ -145,7 +145,7 @@ def _decode(path: Path, head: bytes, most: int) -> list[Pixels]:
         if bits in (2, 4) and image.mode == "L" and isinstance(clear, int):
             # the transparent grey, which Pillow takes for a value of 8 bits
             image.info["transparency"] = clear * 255 // (2**bits - 1)
-        _check_maxval(image, path)
+        _check_maxval(image, data)
         frames = []
         # to count the frames of some formats, all of them are read
         count = 1 if most == 1 else getattr(image, "n_frames", 1)
@@ -168,13 +168,13 @@ def _bits_of_jpeg2000(data: bytes) -> int:
     return max((each & 0x7F) + 1 for each in data[start + 2 : start + 2 + 3 * count : 3])
 
 
-def _check_maxval(image: ImageFile.ImageFile, path: Path) -> None:
+def _check_maxval(image: ImageFile.ImageFile, data: bytes) -> None:
     """Refuse binary PGM and PPM with samples above their largest value, which Pillow clips."""
     for codec, _, offset, arguments in image.tile:
         if codec == "ppm" and isinstance(arguments, tuple):
             largest, count = int(arguments[1]), image.width * image.height * len(image.getbands())
             kind = np.dtype(np.uint8 if largest < 256 else ">u2")
-            samples = np.frombuffer(path.read_bytes()[offset:][: count * kind.itemsize], kind)
+            samples = np.frombuffer(data[offset:][: count * kind.itemsize], kind)
             if samples.max(initial=0) > largest:
                 raise _Unfit(f"samples above the largest value of its header, {largest}; mend it")
 
