@@ -261,15 +261,12 @@ def run_cells(
         "save_weights": save_weights,
     }
     if dry_run:
-        from encbench.device import parse_device
-        from encbench.runs.interface import RunOptions, check_jobs
-        from encbench.runs.runner import left_to_run, share_of
+        from encbench.runs.interface import RunOptions
+        from encbench.runs.runner import check_machine, left_to_run, share_of
         from encbench.suite.plan import keyed_plan
 
-        # as the run does, but the machine that plans need not have the GPU
-        RunOptions(**how)
-        parse_device(device)
-        check_jobs(jobs)
+        check_machine(device, threads, jobs)
+        RunOptions(**how)  # refuses what the run would refuse
         cells = share_of(keyed_plan(chosen, registry), part)
         left = left_to_run(list(cells.values()), output, rerun, keep_versions, save_weights)
         print_plan(cells, left, output, registry, console)

@@ -157,6 +157,7 @@ def tune(
     130 Ctrl-C, 143 SIGTERM.
     """
     # these import torch, which `encbench --help` does not need
+    from encbench.runs.runner import check_machine
     from encbench.runs.trials import TUNE_SEED, plan_tuning
     from encbench.runs.tuning import run_tuning, write_trials
 
@@ -181,6 +182,7 @@ def tune(
     for note in tuning.asked.notes:
         print_line(console, f"note: {note}", "yellow")
     if dry_run:
+        check_machine(device, threads, jobs)
         _print_plan(tuning, output, console)
         return
     if draw_only:

@@ -64,16 +64,6 @@ def check_threads(threads: int) -> None:
         raise UsageError(f"threads must be at least 1 and at most {MAX_THREADS}, got {threads}")
 
 
-def check_jobs(jobs: int | None) -> None:
-    """Refuse a number of jobs below 1; None is a default that depends on the machine.
-
-    Raises:
-        UsageError: it is below 1.
-    """
-    if jobs is not None and jobs < 1:
-        raise UsageError(f"jobs must be at least 1, got {jobs}")
-
-
 def this_process() -> str:
     """ "host:pid" of this process, for the record of a cell that it runs."""
     return f"{socket.gethostname()}:{os.getpid()}"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-from encbench.device import resolve_device
+from encbench.device import parse_device, resolve_device
 from encbench.errors import UsageError
 from encbench.plugins.isolation import process_state_kept
 from encbench.plugins.registry import Registry, default_registry
@@ -28,7 +28,7 @@ from encbench.runs.interface import (
     Executor,
     RunOptions,
     Watch,
-    check_jobs,
+    check_threads,
 )
 from encbench.runs.limits import Limits, RunStopped, orderly_stop
 from encbench.suite.config import CellConfig, cell_key, changed_versions
@@ -160,10 +160,10 @@ def run_suite(
     registry = registry or default_registry()
     watcher = watcher or Unwatched()
     if executor is None:
+        check_machine(device, threads, jobs)
         terms = RunOptions(
             resolve_device(device), threads, limits or Limits(), isolate, retries, save_weights
         )
-        check_jobs(jobs)
         shared = registry is default_registry()
         at_once = jobs or (default_jobs(terms.device, terms.threads) if shared else 1)
         if shared and _in_processes(terms, jobs, at_once, shared) and not Path(directory).exists():
@@ -326,6 +326,19 @@ def _unread_key(cell: CellConfig) -> str:
     if cell.data_hash is None:
         return ""
     return cell_key(cell.model_copy(update={"data_hash": None}))
+
+
+def check_machine(device: str, threads: int, jobs: int | None) -> None:
+    """Refuse what no machine could run; the device need not exist on this one.
+
+    Raises:
+        UsageError: the device is unknown, there are too few or too many threads, or ``jobs`` is
+            below 1 (None stands for a default that depends on the machine).
+    """
+    parse_device(device)
+    check_threads(threads)
+    if jobs is not None and jobs < 1:
+        raise UsageError(f"jobs must be at least 1, got {jobs}")
 
 
 def share_of(

@@ -218,6 +218,11 @@ def test_a_run_records_renders_and_shows(tmp_path):
         (["run", "quik"], 2, ["no suite 'quik'", "did you mean 'quick'"]),
         (["run", *small(device="cuda:9")], 2, ["cuda:9"]),
         # a dry run refuses what the run would refuse
+        (
+            ["tune", "-n", "-t", "image:side=16", "-e", "ffe", "-j", "0"],
+            2,
+            ["jobs must be at least 1, got 0"],
+        ),
         (["run", "-n", "--threads", "0"], 2, ["threads must be at least 1", "got 0"]),
         (["run", "-n", "-j", "0"], 2, ["jobs must be at least 1, got 0"]),
         (["run", "-n", "--device", "foo"], 2, ["unknown device 'foo'"]),
