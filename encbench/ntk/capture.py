@@ -38,10 +38,10 @@ from encbench.ntk.terms import (
     SparseProduct,
     TableFactors,
     Term,
-    chunks,
+    pieces,
 )
 
-SEPARATE_ROWS = 128  # rows of G that fit in the cache with their temporaries
+SEPARATE_ROWS = 128  # rows of G that fit in a CPU's cache with their temporaries
 GPU_DENSE = 128  # maximum number of a grid's vertices for which a GPU uses a dense product
 PAIR_COST = 250.0  # flops of a dense product that take as long as one pair of a sparse product
 
@@ -159,7 +159,7 @@ def _record(
     if structure.tables:
         modules[FEATURES] = model.get_submodule("encoding")
     with Hooks(modules) as hooks:
-        for part in chunks(len(x), CHUNK) if modules else []:
+        for part in pieces(x, CHUNK) if modules else []:
             hooks.clear()
             with torch.enable_grad():
                 f = model(x[part])
@@ -228,7 +228,7 @@ def _separate(g: Tensor) -> tuple[Tensor, Tensor] | None:
     mean = c / torch.where(energy > 0, energy, 1.0)
     limit = 8 * torch.finfo(g.dtype).eps * c.abs().amax(0)
     m = g.new_empty(len(g), g.shape[2])
-    for part in chunks(len(g), SEPARATE_ROWS):
+    for part in pieces(g, SEPARATE_ROWS):
         torch.sum(g[part] * mean, 1, out=m[part])
         error = (m[part, None] * c).sub_(g[part]).abs_().amax(1)
         if bool((error > limit).any()):
@@ -240,7 +240,7 @@ def _strongest(g: Tensor) -> Tensor:
     """The gradients (O, q) of each unit at the point where they are largest."""
     best = torch.full(g.shape[2:], -1.0, dtype=g.dtype, device=g.device)
     at = torch.zeros(g.shape[2:], dtype=torch.int64, device=g.device)
-    for part in chunks(len(g), SEPARATE_ROWS):
+    for part in pieces(g, SEPARATE_ROWS):
         size, row = g[part].abs().amax(1).max(0)
         at = torch.where(size > best, row + part.start, at)
         best = torch.maximum(best, size)

@@ -28,7 +28,7 @@ MatVec = Callable[[np.ndarray], np.ndarray]
 
 CACHE_SHARE = 0.5  # maximum share of the free memory for stored factors
 CHUNK = 1024  # number of points whose factors are computed together
-GPU_CHUNK = 1 << 14  # the same on a GPU
+GPU_CHUNK = 1 << 16  # the same on a GPU
 
 Held = dict[str, list[Factors]]
 

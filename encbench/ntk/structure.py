@@ -21,12 +21,12 @@ from encbench.errors import NtkError, PluginError
 from encbench.network.linear import NTKLinear
 from encbench.ntk.autograd import close, gradients, random_like, trained
 from encbench.ntk.model import PROBE, cast, check_finite, check_output, copied, encoding_of
-from encbench.ntk.terms import chunks
+from encbench.ntk.terms import pieces
 
 Part = Literal["mlp", "encoding"]
 PARTS: tuple[Part, ...] = ("mlp", "encoding")
 KernelMethod = Literal["layerwise", "sparse", "jacobian"]
-CHUNK = 1024  # points of one forward pass
+CHUNK = 1024  # points of one forward pass on a CPU
 NAMES = {"weight", "bias"}
 FEATURES = "encoding (features)"
 """The encoding's name among the observed modules."""
@@ -145,7 +145,7 @@ def find_structure(model: nn.Module, x: Tensor, trainable: set[str]) -> Structur
     proposed = _propose_layers(model, trainable)
     comparison = _Comparison(model, proposed, trainable)
     with Hooks(comparison.modules) as hooks:
-        for part in chunks(len(x), CHUNK):
+        for part in pieces(x, CHUNK):
             hooks.clear()
             comparison.add(x[part], hooks)
     verified, called = comparison.verified(), comparison.modules
