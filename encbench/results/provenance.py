@@ -138,8 +138,11 @@ def distributions() -> dict[str, str]:
     for distribution in metadata.distributions():
         # the plug-in host warns about metadata that cannot be read
         with suppress(Exception):
+            # entry points first: metadata hold the whole description, which takes long to parse
+            if not distribution.entry_points.select(group="encbench"):
+                continue
             name, version = distribution.metadata["Name"], distribution.version
-            if name and version and distribution.entry_points.select(group="encbench"):
+            if name and version:
                 found[name] = version
     return dict(sorted({"encbench": metadata.version("encbench"), **found}.items()))
 
