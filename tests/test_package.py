@@ -61,12 +61,9 @@ def test_a_name_that_is_not_public_is_an_attribute_error():
         _ = encbench.ntkk
 
 
-def sources():
-    """Package, path from the root, and tree of every module."""
-    for package, folder in PACKAGES.items():
-        for file in folder.rglob("*.py"):
-            path = file.relative_to(ROOT).as_posix()
-            yield package, path, ast.parse(file.read_text(encoding="utf-8"))
+def files():
+    """Package and file of every module."""
+    return [(name, file) for name, folder in PACKAGES.items() for file in folder.rglob("*.py")]
 
 
 def repeated(places):
@@ -76,21 +73,20 @@ def repeated(places):
 
 def test_no_two_files_of_a_package_are_alike_in_name():
     places = defaultdict(set)
-    for package, path, _ in sources():
-        name = Path(path).name
-        if name != "__init__.py":
-            places[package, name].add(path)
+    for package, file in files():
+        if file.name != "__init__.py":
+            places[package, file.name].add(str(file.relative_to(ROOT)))
     assert not repeated(places)
 
 
 def test_no_two_public_names_are_alike():
     places = defaultdict(set)
-    for _, path, tree in sources():
-        for node in tree.body:
+    for _, file in files():
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith(
                 ("_", "encbench_")  # a hook has the name of its specification
             ):
-                places[node.name].add(path)
+                places[node.name].add(str(file.relative_to(ROOT)))
     assert not repeated(places)
 
 
