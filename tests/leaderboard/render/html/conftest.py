@@ -45,3 +45,10 @@ def tab(kept_tab: Opened) -> Iterator[Opened]:
 def opened(file: Path, tab: Opened) -> Opened:
     tab.open(file)
     return tab
+
+
+@pytest.fixture
+def shared(file: Path, tab: Opened) -> Opened:
+    """The page as it is opened, for tests that only point and change what the address holds."""
+    tab.again(file)
+    return tab

@@ -48,8 +48,8 @@ def test_hostile_text_is_shown_everywhere_and_does_nothing(tmp_path: Path, tab: 
     assert shown.locator("img[src=x], main script:not([type='application/json'])").count() == 0
 
 
-def test_no_figure_offers_to_send_its_data_away(opened: Opened) -> None:
-    buttons = opened.figure("spectra").locator(".modebar-btn")
+def test_no_figure_offers_to_send_its_data_away(shared: Opened) -> None:
+    buttons = shared.figure("spectra").locator(".modebar-btn")
     titles = [button.get_attribute("data-title") for button in buttons.all()]
     assert titles == ["Zoom", "Pan", "Zoom in", "Zoom out", "Autoscale", "Reset axes"]
 
