@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 import warnings
 from collections.abc import Iterator, Mapping
@@ -57,7 +58,7 @@ def read_frames(path: Path, most: int) -> list[Pixels]:
     """
     try:
         head = _head(path)
-        with _strict_pillow():
+        with _strict_decoders():
             frames = _decode(path, head, most)
             if not frames:
                 raise _Unfit("the file holds no image; replace it by a whole one")
@@ -103,16 +104,19 @@ def _head(path: Path) -> bytes:
 
 
 @contextmanager
-def _strict_pillow() -> Iterator[None]:
-    """Make huge and truncated images errors; ignore Pillow's other warnings, about metadata."""
+def _strict_decoders() -> Iterator[None]:
+    """Make huge and truncated images errors; ignore other warnings, about metadata, and tifffile's
+    log, which repeats what is raised."""
     lenient, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
+    log = logging.getLogger("tifffile")
+    quiet, log.disabled = log.disabled, True
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             yield
     finally:
-        ImageFile.LOAD_TRUNCATED_IMAGES = lenient
+        ImageFile.LOAD_TRUNCATED_IMAGES, log.disabled = lenient, quiet
 
 
 def _decode(path: Path, head: bytes, most: int) -> list[Pixels]:
@@ -228,7 +232,10 @@ def _decode_page(page: TiffPage, size: int) -> Pixels:
     ends = map(sum, zip(page.dataoffsets, page.databytecounts, strict=True))
     if (end := max(ends, default=0)) > size:
         raise ValueError(f"cut short: ends at byte {size} of {end}")
-    samples, axes, bits = page.asarray(), page.axes, page.bitspersample
+    axes, bits = page.axes, page.bitspersample
+    if not isinstance(bits, int):
+        raise _Unfit(f"samples of {bits} bits; save it with as many bits for each")
+    samples = page.asarray()
     extra = [int(kind) for kind in page.extrasamples]
     orientation = page.tags.valueof("Orientation", 1)
     if axes == "SYX":

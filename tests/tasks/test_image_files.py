@@ -224,6 +224,29 @@ def test_grey_of_24_bits_is_refused(tmp_path, byteorder):
         read_pixels(path)
 
 
+def test_channels_of_different_depths_are_refused(tmp_path):
+    path = tmp_path / "c.tif"
+    tifffile.imwrite(path, RGB8, photometric="rgb")
+    with tifffile.TiffFile(path) as file:
+        place = file.pages[0].tags["BitsPerSample"].valueoffset
+    data = bytearray(path.read_bytes())
+    data[place : place + 6] = struct.pack("<3H", 5, 6, 5)
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=r"samples of \(5, 6, 5\) bits; save it with"):
+        read_pixels(path)
+
+
+def test_a_tiff_whose_directory_is_missing_is_one_error(tmp_path, caplog):
+    path = tmp_path / "c.tif"
+    tifffile.imwrite(path, RGB16)
+    data = bytearray(path.read_bytes())
+    data[4:8] = struct.pack("<I", len(data) + 100)
+    path.write_bytes(data)
+    with pytest.raises(DataError, match="no image"):
+        read_pixels(path)
+    assert not caplog.records
+
+
 @pytest.mark.parametrize("bits", [2, 4, 5, 7])
 def test_jpeg_2000_of_few_bits_is_divided_by_its_largest_value(tmp_path, bits):
     path = tmp_path / "a.jp2"

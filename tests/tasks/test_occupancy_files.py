@@ -1,5 +1,6 @@
 """Mesh files that become solids, and errors for those that cannot."""
 
+import codecs
 import gzip
 import hashlib
 import json
@@ -322,6 +323,7 @@ def obj(faces, vertices=PRISM, *, before="", back=0):
 TRIANGLES = [(4, 3, 2), (4, 2, 1), (4, 1, 0), *PRISM_FACES[1:4]]
 TRIANGLES += [t for a, b, c, d in PRISM_FACES[4:] for t in ((a, b, c), (a, c, d))]
 BOM = b"\xef\xbb\xbf"
+LACKS_A_CORNER = b"OFF\n3 2 0\n0 0 0\n1 0 0\n0 1 0\n4 0 1 2\n3 0 1 2\n"
 
 
 @pytest.mark.parametrize(
@@ -369,9 +371,14 @@ def test_unusual_files_are_read(tmp_path, name, data):
         ("binary.off", b"OFF BINARY\n\0\0\0\x08", "binary; save it as text"),
         ("head.off", b"OFF\n", "the numbers of vertices and faces are missing"),
         ("word.off", off().replace(b"\n5 4", b"\n5 x"), "'x' where a whole number is needed"),
+        ("four.off", off().replace(b"OFF", b"4OFF", 1), "not in three dimensions; export it as"),
+        ("face.off", LACKS_A_CORNER, "face 0 says 4 corners and has 3"),
+        ("wide.off", codecs.BOM_UTF16_LE + off().decode().encode("utf-16-le"), "save it as UTF-8"),
+        ("wide.stl", stl_text(TRIANGLES).decode().encode("utf-16"), "save it as UTF-8"),
         ("short.off", b"OFF\n3 1 0\n0 0 0\n1 0\n0 1 0\n3 0 1 2\n", "without three coordinates"),
         ("page.glb", b"<html>404</html>" * 10, "does not begin with glTF"),
         ("cut.glb", b"glTF\2\0\0\0", "damaged: ends at byte 8 of 20"),
+        ("old.glb", b"glTF\1\0\0\0" + b"\x14\0\0\0".ljust(12, b"\0"), "version 1; export glTF 2"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_said_in_plain_words(tmp_path, name, data, message):
@@ -391,10 +398,45 @@ def test_a_ply_of_mixed_faces_that_was_cut_short_is_an_error(tmp_path, order):
             read_triangles(path)
 
 
-def glb(scene):
+def glb(scene, data=b""):
     text = json.dumps({"asset": {"version": "2.0"}, **scene}).encode()
     chunk = struct.pack("<I4s", len(text), b"JSON") + text
+    if data:
+        chunk += struct.pack("<I4s", len(data), b"BIN\0") + data
     return struct.pack("<4sII", b"glTF", 2, 12 + len(chunk)) + chunk
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({}, ""),
+        ({"scenes": []}, "its meshes are in no scene; export a scene that places them"),
+        ({"buffers": [{"byteLength": 144}]}, "buffer 0 has 96 of 144 bytes"),
+        ({"bufferViews": [{"buffer": 0, "byteLength": 60}]}, "accessor 1 ends at byte 96 of 60"),
+    ],
+)
+def test_a_glb_that_declares_more_than_it_holds_is_an_error(tmp_path, change, message):
+    corners = np.array([(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)], "<f4")
+    faces = np.array([(0, 2, 1), (0, 1, 3), (0, 3, 2), (1, 2, 3)], "<u4")
+    data = corners.tobytes() + faces.tobytes()
+    positions = {"bufferView": 0, "componentType": 5126, "count": 4, "type": "VEC3"}
+    indices = {"bufferView": 0, "componentType": 5125, "count": 12, "type": "SCALAR"}
+    scene = {
+        "scene": 0,
+        "scenes": [{"nodes": [0]}],
+        "nodes": [{"mesh": 0}],
+        "meshes": [{"primitives": [{"attributes": {"POSITION": 0}, "indices": 1}]}],
+        "accessors": [positions, indices | {"byteOffset": corners.nbytes}],
+        "bufferViews": [{"buffer": 0, "byteLength": 96}],
+        "buffers": [{"byteLength": 96}],
+    }
+    path = tmp_path / "some.glb"
+    path.write_bytes(glb(scene | change, data))
+    if not message:
+        assert signed_volume(read_triangles(path)) == pytest.approx(1 / 6)
+        return
+    with pytest.raises(DataError, match=message):
+        read_triangles(path)
 
 
 @pytest.mark.parametrize("bomb", ["zeros.ply.gz", "zeros.glb", "counts.ply"])

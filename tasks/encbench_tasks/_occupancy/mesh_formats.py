@@ -24,6 +24,8 @@ COMPONENTS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9
 def _read_off(data: bytes) -> tuple[Array, Indices]:
     """Read Geomview's OFF; colours, normals and texture coordinates are ignored."""
     lines = [words for line in data.splitlines() if (words := line.split(b"#")[0].split())]
+    if lines and re.fullmatch(rb"(ST)?C?N?(4n?|n)OFF", lines[0][0]):
+        raise ValueError("its vertices are not in three dimensions; export it as OFF")
     if not lines or not re.fullmatch(rb"(ST)?C?N?OFF|off", lines[0][0]):
         raise ValueError("it does not begin with OFF")
     if b"BINARY" in lines[0]:
@@ -41,8 +43,11 @@ def _read_off(data: bytes) -> tuple[Array, Indices]:
     rows = lines[vertices : vertices + faces]
     lengths = _wholes([words[0] for words in rows])
     corners = [_wholes(words[1 : n + 1]) for n, words in zip(lengths, rows, strict=True)]
-    if lengths != [*map(len, corners)]:
-        raise ValueError(f"damaged: ends at byte {len(data)}, within a face")
+    for number, (length, face) in enumerate(zip(lengths, corners, strict=True)):
+        if len(face) != length and number == len(lines) - vertices - 1:
+            raise ValueError(f"damaged: ends at byte {len(data)}, within a face")
+        if len(face) != length:
+            raise ValueError(f"face {number} says {length} corners and has {len(face)}")
     return places, triangulated(corners, places)
 
 
@@ -122,6 +127,8 @@ def _read_glb(data: bytes) -> tuple[Array, Indices]:
     whole = max(whole, 20)
     if len(data) < whole:
         raise ValueError(f"damaged: ends at byte {len(data)} of {whole}")
+    if data[4:8] != b"\2\0\0\0":
+        raise ValueError(f"of version {int.from_bytes(data[4:8], 'little')}; export glTF 2")
     scene = json.loads(data[20 : 20 + json_size])
     for extension in scene.get("extensionsRequired", []):
         if "compression" in extension:
@@ -131,6 +138,9 @@ def _read_glb(data: bytes) -> tuple[Array, Indices]:
             raise ValueError(f"its data are in {buffer['uri']}; export one file with all data")
     if part := _unread(scene):
         raise ValueError(f"it has {part}, which are not read; export it without them")
+    if scene.get("meshes") and not any(each.get("nodes") for each in scene.get("scenes", [])):
+        raise ValueError("its meshes are in no scene; export a scene that places them")
+    _check_sizes(scene, len(data) - 28 - json_size)
     # an accessor without a buffer is all zeros, so a small file can declare a huge one
     sizes = [COMPONENTS[each["type"]] * abs(each["count"]) for each in scene.get("accessors", [])]
     parts = [part for mesh in scene.get("meshes", []) for part in mesh["primitives"]]
@@ -138,6 +148,29 @@ def _read_glb(data: bytes) -> tuple[Array, Indices]:
     used += [part["indices"] for part in parts if "indices" in part]
     _check_numbers(sum(sizes) + sum(sizes[index] for index in used))
     return _with_trimesh(data)
+
+
+def _check_sizes(scene: dict[str, Any], stored: int) -> None:
+    """Refuse a scene that declares more bytes than the ``stored`` ones, or than its views have."""
+    for index, buffer in enumerate(scene.get("buffers", [])):
+        if "uri" not in buffer and (declared := buffer["byteLength"]) > stored:
+            raise ValueError(f"damaged: buffer {index} has {max(stored, 0)} of {declared} bytes")
+    views = scene.get("bufferViews", [])
+    for index, each in enumerate(scene.get("accessors", [])):
+        if "bufferView" not in each:
+            continue
+        view, size = views[each["bufferView"]], COMPONENTS[each["type"]] * _bytes_of(each)
+        stride = view.get("byteStride", size)
+        end = each.get("byteOffset", 0) + (each["count"] - 1) * stride + size
+        if end > view["byteLength"]:
+            raise ValueError(
+                f"damaged: accessor {index} ends at byte {end} of {view['byteLength']} in its view"
+            )
+
+
+def _bytes_of(accessor: dict[str, Any]) -> int:
+    """Bytes of a component: 5120 and 5121 are 8-bit integers, then 16 bits, then 32."""
+    return {5120: 1, 5121: 1, 5122: 2, 5123: 2}.get(accessor["componentType"], 4)
 
 
 def _unread(scene: dict[str, Any]) -> str | None:

@@ -54,6 +54,8 @@ def read_triangles(path: Path) -> Triangles:
     # for damaged files, readers raise anything from IndexError to struct.error
     except Exception as error:
         reason = " ".join(str(error).split())[:120] or type(error).__name__
+        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            reason = "it is text in UTF-16; save it as UTF-8"
         raise DataError(
             f"{path}: not a readable {suffix[1:].upper()} mesh ({reason}); "
             f"give a mesh file ({' '.join(READERS)}, gzipped or not)"
