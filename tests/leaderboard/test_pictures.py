@@ -367,7 +367,6 @@ def test_figures_do_not_pile_up_where_nothing_else_collects_them(
         most = max(most, sum(seen() is not None for seen in drawn))
         return whole(figure, files)
 
-    monkeypatch.setattr(forked, "cores", lambda: 1)
     monkeypatch.setattr(style, "save", save)
     pictures.draw(page_of(board_of(results), "small"), tmp_path)
     assert len(drawn) > 4
