@@ -1,7 +1,7 @@
-"""Triton kernels of multilevel grids: features and the table's gradient in one pass over points.
+"""Triton kernel of multilevel grids: features or the table's gradient in one pass over points.
 
-torch's operations store the rows and weights of all corners, L · 2^d of each per point; the kernels
-compute them when they are needed. A program handles ``BLOCK`` points at one level. Levels are
+torch's operations store the rows and weights of all corners, L · 2^d of each per point; the kernel
+computes them when they are needed. A program handles ``BLOCK`` points at one level. Levels are
 processed one after another, so that the table of one level stays in the cache.
 
 Positions are rounded as in torch, product and sum separately (``enable_fp_fusion=False``): a fused
@@ -59,7 +59,7 @@ class _Features(torch.autograd.Function):
     @staticmethod
     def forward(table: Tensor, x: Tensor, grid: MultilevelGrid) -> Tensor:
         out = table.new_empty(len(x), (len(grid.starts) - 1) * grid.features)
-        if _launched(_sum_corners, table, x, out, grid):
+        if _launched(table, x, out, grid):
             return out
         return _plain_features(table, x, grid)
 
@@ -89,7 +89,7 @@ class _Gradient(torch.autograd.Function):
     @staticmethod
     def forward(grad: Tensor, x: Tensor, grid: MultilevelGrid) -> Tensor:
         out = grad.new_zeros(grid.starts[-1], grid.features)
-        if _launched(_add_to_corners, grad, x, out, grid):
+        if _launched(grad, x, out, grid, transposed=True):
             return out
         return _plain_gradient(grad, x, grid)
 
@@ -130,8 +130,10 @@ def _plain_gradient(grad: Tensor, x: Tensor, grid: MultilevelGrid) -> Tensor:
     return gradient_of_rows(grad.reshape(*rows.shape[:2], -1), rows, weights, grid.starts[-1])
 
 
-def _launched(kernel: Any, source: Tensor, x: Tensor, out: Tensor, grid: MultilevelGrid) -> bool:
-    """Launch ``kernel`` to fill ``out``; False if it, or a kernel before it, could not be built."""
+def _launched(
+    source: Tensor, x: Tensor, out: Tensor, grid: MultilevelGrid, *, transposed: bool = False
+) -> bool:
+    """Launch the kernel to fill ``out``; False if it, or one before it, could not be built."""
     global failure
     layout = grid.layout
     # batched tensors of ``torch.autograd.grad(is_grads_batched=True)`` have no storage
@@ -142,7 +144,7 @@ def _launched(kernel: Any, source: Tensor, x: Tensor, out: Tensor, grid: Multile
     try:
         # Triton launches on the current device
         with torch.cuda.device_of(x):  # type: ignore[no-untyped-call] # torch leaves it untyped
-            kernel[programs](
+            _interpolate[programs](
                 source,
                 x,
                 grid._levels,
@@ -156,6 +158,7 @@ def _launched(kernel: Any, source: Tensor, x: Tensor, out: Tensor, grid: Multile
                 SMOOTHNESS=SMOOTHNESS[layout.interpolation],
                 HASHED=layout.dense < programs[1],
                 WRAPS_ONCE=layout.wraps_once,
+                TRANSPOSED=transposed,
                 BLOCK=BLOCK,
                 num_warps=WARPS,
                 enable_fp_fusion=False,
@@ -169,11 +172,11 @@ def _launched(kernel: Any, source: Tensor, x: Tensor, out: Tensor, grid: Multile
 
 
 @triton.jit(do_not_specialize=["dense", "count"])
-def _sum_corners(
-    table,  # (rows, F) float32
+def _interpolate(
+    source,  # the table, or the features' gradient, float32
     x,  # (N, D) float32
     levels,  # (L, 4 + D) int64: first row, entries, last cell, bits of scale, factors
-    out,  # (N, L · F) float32
+    out,  # the features, or the table's gradient
     offset,
     dense,
     count,  # N
@@ -183,57 +186,34 @@ def _sum_corners(
     SMOOTHNESS: tl.constexpr,
     HASHED: tl.constexpr,
     WRAPS_ONCE: tl.constexpr,
+    TRANSPOSED: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
+    """Map the table (rows, F) to features (N, L · F), or, transposed, add features to the table."""
     level = tl.program_id(1)
     point = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     column = tl.arange(0, COLUMNS)[None, :]
     mask = (point < count)[:, None] & (column < F)
     ends = _ends(x, levels, level, point, count, offset, D, SMOOTHNESS)
     entries = tl.load(levels + level * (D + 4) + 1).to(tl.uint32)
-    table += tl.load(levels + level * (D + 4)) * F
-    total = tl.zeros((BLOCK, COLUMNS), tl.float32)
+    first = tl.load(levels + level * (D + 4)) * F
+    features = point[:, None] * (tl.num_programs(1) * F) + level * F + column
+    if TRANSPOSED:
+        table = out + first
+        values = tl.load(source + features, mask=mask, other=0.0)
+    else:
+        table = source + first
+        total = tl.zeros((BLOCK, COLUMNS), tl.float32)
     for corner in tl.static_range(1 << D if SMOOTHNESS else 1):
         entry, weight = _corner(ends, corner, entries, level >= dense, D, HASHED, WRAPS_ONCE)
-        values = tl.load(table + entry[:, None] * F + column, mask=mask, other=0.0)
-        total = tl.fma(tl.broadcast_to(weight[:, None], (BLOCK, COLUMNS)), values, total)
-    features = level * F + column
-    tl.store(out + point[:, None] * (tl.num_programs(1) * F) + features, total, mask=mask)
-
-
-@triton.jit(do_not_specialize=["dense", "count"])
-def _add_to_corners(
-    grad,  # (N, L · F) float32
-    x,
-    levels,
-    out,  # (rows, F) float32
-    offset,
-    dense,
-    count,
-    D: tl.constexpr,
-    F: tl.constexpr,
-    COLUMNS: tl.constexpr,
-    SMOOTHNESS: tl.constexpr,
-    HASHED: tl.constexpr,
-    WRAPS_ONCE: tl.constexpr,
-    BLOCK: tl.constexpr,
-):
-    level = tl.program_id(1)
-    point = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    column = tl.arange(0, COLUMNS)[None, :]
-    mask = (point < count)[:, None] & (column < F)
-    ends = _ends(x, levels, level, point, count, offset, D, SMOOTHNESS)
-    entries = tl.load(levels + level * (D + 4) + 1).to(tl.uint32)
-    features = level * F + column
-    values = tl.load(
-        grad + point[:, None] * (tl.num_programs(1) * F) + features, mask=mask, other=0.0
-    )
-    out += tl.load(levels + level * (D + 4)) * F
-    for corner in tl.static_range(1 << D if SMOOTHNESS else 1):
-        entry, weight = _corner(ends, corner, entries, level >= dense, D, HASHED, WRAPS_ONCE)
-        tl.atomic_add(
-            out + entry[:, None] * F + column, weight[:, None] * values, mask=mask, sem="relaxed"
-        )
+        places = table + entry[:, None] * F + column
+        if TRANSPOSED:
+            tl.atomic_add(places, weight[:, None] * values, mask=mask, sem="relaxed")
+        else:
+            values = tl.load(places, mask=mask, other=0.0)
+            total = tl.fma(tl.broadcast_to(weight[:, None], (BLOCK, COLUMNS)), values, total)
+    if not TRANSPOSED:
+        tl.store(out + features, total, mask=mask)
 
 
 @triton.jit
