@@ -123,10 +123,10 @@ def test_recorded_steps_are_those_of_autograd(recorded, name, rule):
     plain = copy.deepcopy(model)
     epochs = [points(model.in_dim, 3)]
     step = recorded(model, "mse", rule, (lr, lr), epochs[0][0])
-    losses = train(step, epochs, 48)
+    losses = train(step, epochs, 30)
     assert step.how.endswith(", recorded")
     torch.testing.assert_close(
-        losses, train(AutogradStep(plain, "mse", rule, (lr, lr)), epochs, 48), rtol=1e-9, atol=0
+        losses, train(AutogradStep(plain, "mse", rule, (lr, lr)), epochs, 30), rtol=1e-9, atol=0
     )
     for got, wanted in zip(model.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(got, wanted, rtol=1e-9, atol=1e-12)
@@ -138,9 +138,9 @@ def test_new_points_are_recorded_anew(recorded, rule):
     lr = torch.tensor(lr).item()
     model = model_of("mpe", parameters={"resolutions": [65]})
     plain = copy.deepcopy(model)
-    epochs = [points(2, 3, count=300, seed=seed) for seed in (1, 2)]
-    losses = train(recorded(model, "mse", rule, (lr, lr), epochs[0][0]), epochs, 76)
-    wanted = train(AutogradStep(plain, "mse", rule, (lr, lr)), epochs, 76)
+    epochs = [points(2, 3, count=200, seed=seed) for seed in (1, 2)]
+    losses = train(recorded(model, "mse", rule, (lr, lr), epochs[0][0]), epochs, 52)
+    wanted = train(AutogradStep(plain, "mse", rule, (lr, lr)), epochs, 52)
     torch.testing.assert_close(losses, wanted, rtol=1e-9, atol=0)
 
 
