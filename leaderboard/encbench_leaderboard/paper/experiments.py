@@ -339,8 +339,12 @@ def _table4(
     task = registry.find("task", "occupancy").load()
     if not meshes:
         scans = [f"stanford-{name}" for name in SOLIDS]
-        meshes = [name for name in scans if _is_there(task, name)]
-        if len(meshes) < len(scans) or scale.solid_epochs == 1:
+        if scale.solid_epochs == 1:
+            meshes = scale.solids
+            notes.append("Table 4 on built-in solids, at this scale; --mesh PATH takes another")
+        elif all(_is_there(task, name) for name in scans):
+            meshes = scans
+        else:
             meshes = scale.solids
             notes.append(
                 "Table 4 on built-in solids: its scans are not on this machine; encbench data "
