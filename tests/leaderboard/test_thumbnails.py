@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from encbench_leaderboard.board.overview import overview
 from encbench_leaderboard.board.table import boards
+from encbench_leaderboard.render import pictures
 from encbench_leaderboard.render.html.document import html_page
 from encbench_leaderboard.render.markdown import write_markdown
 from encbench_leaderboard.report.blocks import PictureTable
@@ -65,8 +67,10 @@ def test_two_tasks_have_no_map(results: Results) -> None:
 
 
 def test_the_map_is_on_both_pages_and_a_damaged_picture_costs_only_itself(
-    results: Results, tmp_path: Path
+    results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(pictures, "EVERY", 0)  # other figures are slow to draw, and not looked at
+    monkeypatch.setattr(pictures, "FEW", 0)
     three_tasks(results)
     records = results.store.records()
     (broken,) = (
