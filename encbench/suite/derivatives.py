@@ -70,9 +70,12 @@ def check_derivatives(
         return  # the network has its own layers: if they are not smooth, the cell will record it
     chosen = cls.activation if network.activation == "auto" else network.activation
     activation = activation_of(chosen or "relu", registry)
-    with seeded(0):
-        elementwise = activation.module().double().requires_grad_(False)
-    if (lacks := first_lacking(lambda x: elementwise(6 * x - 3), 1, wanted)) is not None:
+    described = type(activation), str(activation), wanted
+    if described not in _lacking:
+        with seeded(0):
+            elementwise = activation.module().double().requires_grad_(False)
+        _lacking[described] = first_lacking(lambda x: elementwise(6 * x - 3), 1, wanted)
+    if (lacks := _lacking[described]) is not None:
         raise SuiteError(
             f"{needs}, and the activation {str(activation)!r} has no {ORDER[lacks]} derivative; "
             "give network.activation a smooth one, such as tanh, gelu or sine"
