@@ -175,6 +175,7 @@ def test_entries_that_share_no_target_with_a_method_are_not_told_apart(results: 
     kept = [one.stored for one in board.facts if "image" in one.cell.task.parameters]
     (category,) = boards(kept).categories
     (method,) = without_network(category)
+    assert method.beaten_by == 1
     assert surely_better(category, method) == 1
 
 

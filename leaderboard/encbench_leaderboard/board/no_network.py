@@ -27,7 +27,7 @@ class NoNetwork:
     above: int
     """Number of entries above it in the standings: those better or equal."""
     beaten_by: int
-    """Number of ranked entries that are better."""
+    """Number of ranked entries that are better, on the targets where both have a value."""
 
 
 def without_network(task: TaskBoard) -> list[NoNetwork]:
@@ -35,39 +35,37 @@ def without_network(task: TaskBoard) -> list[NoNetwork]:
     with any methods share."""
     primary = task.primary
     sign = 1.0 if primary.direction == "higher" else -1.0
-    table = task.standings
-    ranked = table["rank"].notna()
-    scores = sign * table[f"metric:{primary.name}"][ranked]
-
-    def score(values: Mapping[str, float]) -> float:
-        return sign * values.get(primary.name, math.nan)
-
     found = []
     for name, values in _values(task).items():
+        leads = unit_means(_leads(task, name))
         # the method stands above the first entry that is worse
-        worse = (scores < score(values)).to_numpy()
-        above = int(worse.argmax()) if worse.any() else int(ranked.sum())
-        better = int((scores > score(values)).sum())
-        found.append(NoNetwork(name, values, above, better))
-    return sorted(found, key=lambda one: -score(one.values))
+        worse = leads < 0
+        above = int(worse.argmax()) if worse.any() else len(leads)
+        found.append(NoNetwork(name, values, above, int((leads > 0).sum())))
+    return sorted(found, key=lambda one: -sign * one.values.get(primary.name, math.nan))
 
 
 def surely_better(task: TaskBoard, method: NoNetwork) -> int | None:
     """Number of ranked entries that are significantly better than a method, by tests over targets
     (or seeds of one task) with Holm's correction over entries; None if nothing can be tested."""
-    name = task.primary.name
-    here = {each.label: _values(each).get(method.name, {}) for each in task.targets or (task,)}
-    baseline = task.cells["target"].map({label: of.get(name) for label, of in here.items()})
-    gaps = task.cells.assign(gap=task.cells[f"metric:{name}"] - baseline.astype(float))
-    ranked = task.standings["rank"].notna()
-    differences = unit_means(cube(gaps, "gap", list(task.standings["entry"][ranked])).values)
-    if task.primary.direction == "lower":
-        differences = -differences
-    p, _ = p_values(differences, np.full(len(differences), abs(method.values.get(name, 0.0))))
+    leads = _leads(task, method.name)
+    p, _ = p_values(leads, np.full(len(leads), abs(method.values.get(task.primary.name, 0.0))))
     if np.isnan(p).all():
         return None
     with np.errstate(invalid="ignore"):
-        return int(((holm(p) <= ALPHA) & (unit_means(differences) > 0)).sum())
+        return int(((holm(p) <= ALPHA) & (unit_means(leads) > 0)).sum())
+
+
+def _leads(task: TaskBoard, method: str) -> np.ndarray:
+    """(entries, units) by how much each ranked entry is better than a method, on each target (or
+    with each seed of one task); NaN where one of them has no value."""
+    name = task.primary.name
+    here = {each.label: _values(each).get(method, {}) for each in task.targets or (task,)}
+    baseline = task.cells["target"].map({label: of.get(name) for label, of in here.items()})
+    gaps = task.cells.assign(gap=task.cells[f"metric:{name}"] - baseline.astype(float))
+    ranked = task.standings["rank"].notna()
+    leads = unit_means(cube(gaps, "gap", list(task.standings["entry"][ranked])).values)
+    return leads if task.primary.direction == "higher" else -leads
 
 
 def _values(task: TaskBoard) -> dict[str, dict[str, float]]:
