@@ -34,7 +34,7 @@ steps = {steps}
 evaluations = 2
 lr_factor = 0.5  # at the default of 1.5 some weights diverge on so few pixels
 [ntk]
-points = 12
+points = {points}
 """
 
 
@@ -114,9 +114,12 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Run]]:
 
 @pytest.fixture
 def suite_file(tmp_path: Path) -> Callable[..., str]:
-    def write(encodings: list[str], seeds: int = 1, steps: int = 8) -> str:
+    def write(encodings: list[str], seeds: int = 1, steps: int = 8, points: int = 0) -> str:
+        """A suite without spectra, which take half of the time, unless points are given."""
         path = tmp_path / "small.toml"
-        text = SUITE.format(encodings=json.dumps(encodings), seeds=list(range(seeds)), steps=steps)
+        text = SUITE.format(
+            encodings=json.dumps(encodings), seeds=list(range(seeds)), steps=steps, points=points
+        )
         path.write_text(text)
         return str(path)
 

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.gpu
 def test_several_cells_run_at_a_time(start, suite_file, tmp_path):
     names = ["identity", "ffe:levels=2", "mpe:resolutions=[8]", "hashgrid:levels=2"]
     out = str(tmp_path / "out")
-    run = start(suite_file(names, steps=40), "-o", out, "--device", "cuda", "-j", "2")
+    run = start(suite_file(names, steps=40, points=12), "-o", out, "--device", "cuda", "-j", "2")
     assert run.end() == 0, run.said()
     for record in run.records().values():
         assert record["status"] == "ok"

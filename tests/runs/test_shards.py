@@ -61,7 +61,7 @@ def test_shares_in_folders_of_their_own_merge_to_one_run(seven, registry, tmp_pa
 
 
 def test_shares_run_into_one_folder_at_the_same_time(start, suite_file, tmp_path):
-    suite = suite_file(["identity", "ffe:levels=2"], seeds=3)
+    suite = suite_file(["identity", "ffe:levels=2"], seeds=3, points=12)
     serial = start(suite, "-o", str(tmp_path / "serial"), "-j", "1")
     assert serial.end() == 0, serial.said()
     arguments = (suite, "-o", str(tmp_path / "out"), "-j", "1")
@@ -85,7 +85,7 @@ def test_a_share_waits_for_its_turn_and_says_so_if_it_does_not_come(tmp_path, mo
 
 
 def test_no_cell_is_lost_when_the_coordinator_is_killed_at_any_moment(start, suite_file, tmp_path):
-    suite = suite_file([f"ffe:levels={n}" for n in (1, 2, 3)], seeds=4, steps=200)
+    suite = suite_file([f"ffe:levels={n}" for n in (1, 2, 3)], seeds=4, steps=200, points=12)
     arguments = (suite, "-o", str(tmp_path / "out"), "-j", "2")
     kept: dict[str, bytes] = {}
     for count in (2, 5, 9):
