@@ -6,6 +6,7 @@ All code that differs between CPU and GPU is here; other modules only pass on a 
 from __future__ import annotations
 
 import ctypes
+import os
 import resource
 import sys
 import warnings
@@ -63,6 +64,16 @@ def parse_device(device: str) -> torch.device | None:
 def gpus() -> list[str]:
     """Names "cuda:0", "cuda:1", … of all GPUs that torch finds."""
     return [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+
+
+def processes_share_gpus() -> bool:
+    """Whether NVIDIA's Multi-Process Service runs; without it, processes take turns on a GPU."""
+    folder = Path(os.environ.get("CUDA_MPS_PIPE_DIRECTORY", "/tmp/nvidia-mps"))
+    try:
+        pid = int((folder / "nvidia-cuda-mps-control.pid").read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return False
+    return psutil.pid_exists(pid)
 
 
 def device_name(device: torch.device) -> str:

@@ -5,6 +5,7 @@ import os
 import pytest
 import torch
 
+from encbench.device import gpus, processes_share_gpus
 from tests.processes import outside
 
 pytestmark = pytest.mark.gpu
@@ -15,6 +16,8 @@ def test_several_cells_run_at_a_time(start, suite_file, tmp_path):
     out = str(tmp_path / "out")
     run = start(suite_file(names, steps=40, points=12), "-o", out, "--device", "cuda", "-j", "2")
     assert run.end() == 0, run.said()
+    take_turns = len(gpus()) == 1 and not processes_share_gpus()
+    assert ("-j 2: cells take turns on a GPU" in run.said()) is take_turns
     for record in run.records().values():
         assert record["status"] == "ok"
         assert record["step_method"] == "layerwise, recorded"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Generator, Sequence
 from dataclasses import replace
@@ -10,13 +11,15 @@ from multiprocessing import connection
 import torch
 from threadpoolctl import threadpool_limits
 
-from encbench.device import gpus, held_bytes
+from encbench.device import gpus, held_bytes, processes_share_gpus
 from encbench.plugins.registry import Registry, default_registry
 from encbench.results.records import CellResult
 from encbench.runs.executors.worker import Worker
 from encbench.runs.interface import Executor, RunOptions, Watch
 from encbench.runs.limits import POLL, Interrupted, Supervision, cores
 from encbench.suite.config import CellConfig
+
+logger = logging.getLogger("encbench")
 
 
 class InProcess(Executor):
@@ -87,6 +90,13 @@ class ProcessPool(Executor):
             Worker(replace(self.options, device=devices[i % len(devices)]), watch)
             for i in range(min(self.jobs, len(cells)))
         ]
+        crowded = devices[0].startswith("cuda") and len(self._workers) > len(devices)
+        if crowded and not processes_share_gpus():
+            logger.warning(
+                "-j %d: cells take turns on a GPU, which is no faster than one at a time; start "
+                "nvidia-cuda-mps-control -d first, and they run at the same time",
+                len(self._workers),
+            )
         try:
             for worker in self._workers:
                 self._feed(worker, waiting)
