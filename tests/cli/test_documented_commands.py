@@ -97,7 +97,8 @@ def files(tmp_path_factory):
     run_suite(
         suite, folder / "results/quick", jobs=1, device="cpu", report=False, save_weights=True
     )
-    noise = override(load_suite("signal", default_registry()), {"training": {"steps": 3}})
+    small = {"training": {"steps": 3}, "network": {"width": 8}, "ntk": {"points": 16}}
+    noise = override(load_suite("signal", default_registry()), small)
     noise = noise.model_copy(update={"encodings": noise.encodings[:1]})
     run_suite(noise, folder / "results/signal", jobs=1, device="cpu", report=False)
     for name in (
