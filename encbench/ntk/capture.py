@@ -25,6 +25,7 @@ from encbench.ntk.structure import (
     Structure,
     feature_gradient,
     part_of,
+    pieces,
     sparse_blocks,
 )
 from encbench.ntk.terms import (
@@ -38,7 +39,6 @@ from encbench.ntk.terms import (
     SparseProduct,
     TableFactors,
     Term,
-    pieces,
 )
 
 SEPARATE_ROWS = 128  # rows of G that fit in a CPU's cache with their temporaries

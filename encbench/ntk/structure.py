@@ -17,16 +17,18 @@ import torch
 from torch import Tensor, nn
 
 from encbench.contracts.encoding import Encoding, SparseBlock
+from encbench.device import prefers_large_pieces
 from encbench.errors import NtkError, PluginError
 from encbench.network.linear import NTKLinear
 from encbench.ntk.autograd import close, gradients, random_like, trained
 from encbench.ntk.model import PROBE, cast, check_finite, check_output, copied, encoding_of
-from encbench.ntk.terms import pieces
+from encbench.ntk.terms import chunks
 
 Part = Literal["mlp", "encoding"]
 PARTS: tuple[Part, ...] = ("mlp", "encoding")
 KernelMethod = Literal["layerwise", "sparse", "jacobian"]
 CHUNK = 1024  # points of one forward pass on a CPU
+GPU_ROWS = 1 << 14  # points computed together on a GPU
 NAMES = {"weight", "bias"}
 FEATURES = "encoding (features)"
 """The encoding's name among the observed modules."""
@@ -63,6 +65,14 @@ class Structure:
         if name in self.rest:
             return "jacobian"
         return "sparse" if name in self.tables else "layerwise"
+
+
+def pieces(x: Tensor, size: int) -> list[slice]:
+    """The rows of x, cut into slices of at most ``size``, which fit in a CPU's caches.
+
+    On a GPU slices are larger: launching kernels for small ones takes longer than they compute.
+    """
+    return chunks(len(x), GPU_ROWS if prefers_large_pieces(x.device) else size)
 
 
 def part_of(name: str) -> Part:

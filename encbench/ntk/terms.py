@@ -23,25 +23,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from encbench.device import prefers_large_pieces
-
 Outputs = Literal["trace", "full"]
 OUTPUTS: tuple[str, ...] = get_args(Outputs)
 STRIP_BYTES = 1 << 29  # maximum size of a dense strip of a table's interpolation matrix
-GPU_ROWS = 1 << 14  # points computed together on a GPU
 
 
 def chunks(stop: int, size: int, start: int = 0) -> list[slice]:
     """The range start … stop, cut into slices of at most ``size``."""
     return [slice(at, min(at + size, stop)) for at in range(start, stop, size)]
-
-
-def pieces(x: Tensor, size: int) -> list[slice]:
-    """The rows of x, cut into slices of at most ``size``, which fit in a CPU's caches.
-
-    On a GPU slices are larger: launching kernels for small ones takes longer than they compute.
-    """
-    return chunks(len(x), GPU_ROWS if prefers_large_pieces(x.device) else size)
 
 
 class Workspace:
