@@ -50,7 +50,7 @@ def test_lost_workers_and_a_killed_coordinator_lose_no_cell(start, suite_file, c
     run.until(lambda: run.count() >= CELLS // 3)
     cluster.kill("two", signal.SIGTERM)
     cluster.worker("two")
-    run.until(lambda: run.count() >= CELLS // 2)
+    run.until(lambda: run.count() > CELLS // 3)
     os.killpg(run.process.pid, signal.SIGKILL)
     run.process.wait()
     before = run.count()
