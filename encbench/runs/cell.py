@@ -90,7 +90,12 @@ def run_cell(
         supervision: stops the cell at its limits, or on request from outside.
     """
     supervision, options = supervision or Supervision(), options or RunOptions()
-    run = _CellRun(cell, registry, options, watch)
+
+    def watch_and_check(event: Event) -> None:
+        supervision.check()
+        watch(event)
+
+    run = _CellRun(cell, registry, options, watch_and_check)
     seeded = all_seeded(run.streams.seed("weights"))
     with output_to_stderr(), process_state_kept(known=True), seeded:
         try:

@@ -207,8 +207,9 @@ class Supervision:
         """The block runs a cell, which can be stopped, and is stopped when it exceeds a limit.
 
         During an import or a callback from C, Python or a library may convert the exception to an
-        ImportError or a SystemError; the original is then raised. If the cell's code caught it,
-        it is raised at the end, since results computed after it may be incomplete.
+        ImportError or a SystemError; the original is then raised. If the cell's code caught it, or
+        a library's C code dropped it, ``check`` raises it again, at the latest at the end, since
+        results computed after it may be incomplete.
         """
         self._running, self._raised = True, self._ended
         try:
@@ -219,14 +220,19 @@ class Supervision:
             else:
                 with self._raising_on_signal():
                     yield
-            if self._raised is not None:
-                raise self._raised
+            self.check()
         except (Exception, SystemExit) as error:
             if self._raised is None:
                 raise
             raise self._raised from error
         finally:
             self._running, self._raised = False, None
+
+    def check(self) -> None:
+        """Raise the reason to stop if it was raised before and the cell goes on nevertheless."""
+        if self._raised is not None:
+            self._running = False
+            raise self._raised
 
     @contextmanager
     def deferred(self) -> Iterator[None]:

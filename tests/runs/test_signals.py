@@ -120,6 +120,23 @@ def test_a_stop_that_something_caught_is_raised_at_the_end():
         pass
 
 
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_stop_that_a_library_dropped_ends_the_training(start, suite_file, faults, tmp_path, jobs):
+    """Some C code, such as torch's, clears exceptions of the Python functions that it calls."""
+    run = start(
+        *(suite_file(["drops"], steps=2_000_000), "-o", str(tmp_path / "out"), "-j", jobs),
+        PYTHONPATH=faults,
+        FAULTS=str(tmp_path),
+    )
+    run.until((tmp_path / "drops").exists)
+    os.kill(run.process.pid, signal.SIGINT)
+    assert run.end() == 130, run.said()
+    (record,) = interrupted(run).values()
+    assert (tmp_path / "dropped").exists()
+    assert record["phase"] == "training"
+    assert 0 < record["steps"] < 2_000_000
+
+
 @pytest.mark.parametrize("limits", [Limits(), Limits(seconds=3600)], ids=["free", "limited"])
 def test_a_stop_that_python_ignores_is_raised_again(limits):
     """Python ignores exceptions in callbacks of weak references, which every import uses."""

@@ -98,6 +98,25 @@ class Refuses(Fault):
                 continue
 
 
+class Drops(Fault):
+    """Drops the first exception that is raised in it during training."""
+
+    def __init__(self, in_dim: int) -> None:
+        super().__init__(in_dim)
+        self.gain = torch.nn.Parameter(torch.ones(in_dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        folder = Path(os.environ["FAULTS"])
+        if x.dtype == torch.float32 and torch.is_grad_enabled():
+            (folder / "drops").touch()
+            try:
+                while not (folder / "dropped").exists():
+                    time.sleep(0.02)
+            except BaseException:
+                (folder / "dropped").touch()
+        return x * self.gain
+
+
 class Waits(Fault):
     """Trains on when the folder FAULTS has a file "go", and says by a file that it waits."""
 
@@ -179,6 +198,7 @@ def encbench_encodings() -> dict[str, type[Fault]]:
         "hangs": Hangs,
         "hangs_in_c": HangsInC,
         "refuses": Refuses,
+        "drops": Drops,
         "waits": Waits,
         "eats": Eats,
         "devours": Devours,
