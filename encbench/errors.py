@@ -139,18 +139,18 @@ def bounded(text: str, longest: int) -> str:
     return f"{text[:half]} … {len(text) - 2 * half:,} characters … {text[-half:]}"
 
 
-MEND_WRITING = "free space or permissions, or name another file"
+WRITING_ADVICE = "free space or permissions, or name another file"
 
 
 def cannot_write(
-    path: str | os.PathLike[str], error: OSError, mend: str = MEND_WRITING
+    path: str | os.PathLike[str], error: OSError, mend: str = WRITING_ADVICE
 ) -> StoreError:
     """The error for a file or folder that cannot be written: its path, the reason, the remedy."""
     return StoreError(f"cannot write {os.fspath(path)}: {error.strerror or error}; {mend}")
 
 
 @contextmanager
-def writes_to(path: Path, mend: str = MEND_WRITING) -> Iterator[None]:
+def writes_to(path: Path, mend: str = WRITING_ADVICE) -> Iterator[None]:
     """Context in which a file is written; creates its folder if necessary.
 
     Raises:
@@ -164,7 +164,7 @@ def writes_to(path: Path, mend: str = MEND_WRITING) -> Iterator[None]:
 
 
 @contextmanager
-def appearing(path: Path, mend: str = MEND_WRITING) -> Iterator[Path]:
+def appearing(path: Path, mend: str = WRITING_ADVICE) -> Iterator[Path]:
     """Write ``path`` atomically: yield a temporary file beside it, which replaces it at the end.
 
     Raises:

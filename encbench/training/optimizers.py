@@ -20,9 +20,9 @@ Epsilon = Annotated[float, Field(gt=0, description="added to the denominator")]
 WeightDecay = Annotated[float, Field(ge=0, description="weight decay")]
 ADAM_LR = 5e-3
 USUAL_DEPTH = 2
-SLICE = 1 << 14
-"""Numbers that one multiprocessor of a GPU updates, for parameters with at most FEW numbers."""
-FEW = 1 << 20
+SLICE_SIZE = 1 << 14
+"""Numbers that one multiprocessor of a GPU updates, for parameters with at most LARGE numbers."""
+LARGE = 1 << 20
 PERIODIC = 0.08
 """Learning rate with periodic activations, relative to that with others (docs/protocols.md)."""
 
@@ -267,7 +267,7 @@ def _slice(group: dict[str, Any]) -> None:
 
 
 def _parts(tensor: Tensor) -> tuple[Tensor, ...]:
-    return torch.split(tensor.view(-1), SLICE if tensor.numel() <= FEW else FEW)
+    return torch.split(tensor.view(-1), SLICE_SIZE if tensor.numel() <= LARGE else LARGE)
 
 
 def take_step(made: torch.optim.Optimizer) -> None:

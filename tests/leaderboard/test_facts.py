@@ -57,8 +57,8 @@ def processes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return here(piece)
 
     monkeypatch.setattr(module, "_extract", extract)
-    monkeypatch.setattr(module, "MANY", 20)
-    monkeypatch.setattr(module, "TOGETHER", 5)
+    monkeypatch.setattr(module, "MANY_RECORDS", 20)
+    monkeypatch.setattr(module, "RECORDS_AT_ONCE", 5)
     cores(monkeypatch, 2)
     return pieces
 
@@ -110,7 +110,7 @@ def test_facts_are_those_of_records_that_are_read_already(folder, processes):
 
 
 def test_few_records_are_read_here(folder, processes, monkeypatch):
-    monkeypatch.setattr(module, "MANY", 28)
+    monkeypatch.setattr(module, "MANY_RECORDS", 28)
     listed(folder)
     assert sum(processes) == 27
 

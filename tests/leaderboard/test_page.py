@@ -436,7 +436,7 @@ def test_a_category_stands_before_its_images(results: Results) -> None:
 def test_many_images_have_pages_and_only_the_first_are_drawn(
     results: Results, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(drawing, "EVERY", 3)
+    monkeypatch.setattr(drawing, "MAX_ALL_DRAWN", 3)
     for number in range(3):
         add_image(results, "a", f"i{number}", **COSTS)
     text = everything(results)

@@ -69,8 +69,9 @@ def test_two_tasks_have_no_map(results: Results) -> None:
 def test_the_map_is_on_both_pages_and_a_damaged_picture_costs_only_itself(
     results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pictures, "EVERY", 0)  # other figures are slow to draw, and not looked at
-    monkeypatch.setattr(pictures, "FEW", 0)
+    # other figures are slow to draw, and not looked at
+    monkeypatch.setattr(pictures, "MAX_ALL_DRAWN", 0)
+    monkeypatch.setattr(pictures, "DRAWN_OF_MORE", 0)
     three_tasks(results)
     records = results.store.records()
     (broken,) = (

@@ -122,7 +122,7 @@ def test_a_stop_that_something_caught_is_raised_at_the_end():
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_a_stop_that_a_library_dropped_ends_the_training(start, suite_file, faults, tmp_path, jobs):
-    """Some C code, such as torch's, clears exceptions of the Python functions that it calls."""
+    """Some C code clears exceptions of the Python functions that it calls."""
     run = start(
         *(suite_file(["drops"], steps=2_000_000), "-o", str(tmp_path / "out"), "-j", jobs),
         PYTHONPATH=faults,

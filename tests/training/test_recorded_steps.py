@@ -89,7 +89,7 @@ def recorded(monkeypatch):
     """Create recorded steps on a CPU, whose recordings are tapes."""
     monkeypatch.setattr(steps, "Recording", Tape)
     monkeypatch.setattr(steps, "can_record", lambda device: True)
-    monkeypatch.setattr(optimizers, "SLICE", 100)  # weights have 576 numbers
+    monkeypatch.setattr(optimizers, "SLICE_SIZE", 100)  # weights have 576 numbers
     return made
 
 

@@ -75,11 +75,11 @@ ORIGIN = (
     *("git_commit", "suite"),
 )
 """Fields of a provenance that determine an ``Origin``, in addition to its libraries."""
-MANY = 4_000
+MANY_RECORDS = 4_000
 """Read records in several processes from this many on."""
-MOST = 8
+MAX_READERS = 8
 """Maximum number of these processes."""
-TOGETHER = 1_000
+RECORDS_AT_ONCE = 1_000
 """Number of records whose facts a process returns at a time."""
 Made = TypeVar("Made")
 
@@ -239,10 +239,11 @@ _parts_of = attrgetter(*PARTS)
 
 def gathered(records: Sequence[StoredRecord]) -> list[Facts]:
     """Extract the facts of each record, in order; data read for this are dropped from memory."""
-    many = sum(not stored.is_read for stored in records) >= MANY
-    pieces = [records[start : start + TOGETHER] for start in range(0, len(records), TOGETHER)]
+    many = sum(not stored.is_read for stored in records) >= MANY_RECORDS
+    starts = range(0, len(records), RECORDS_AT_ONCE)
+    pieces = [records[start : start + RECORDS_AT_ONCE] for start in starts]
     known: dict[tuple[str, str], Any] = {}
-    with closing(in_processes(_extract, pieces, MOST if many else 1)) as found:
+    with closing(in_processes(_extract, pieces, MAX_READERS if many else 1)) as found:
         pairs = zip(pieces, found, strict=True)
         return [one for piece, extracted in pairs for one in _facts(piece, *extracted, known)]
 

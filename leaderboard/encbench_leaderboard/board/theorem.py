@@ -14,7 +14,7 @@ from encbench_leaderboard.board.table import TaskBoard
 
 PLAIN = "identity"
 """The built-in encoding that returns the coordinates: a network without an encoding."""
-READ = 10
+MAX_READ = 10
 """Maximum number of entries, the best, and of targets whose eigenvalues are read."""
 
 
@@ -38,13 +38,13 @@ def against_plain(task: TaskBoard) -> list[AgainstPlain]:
     An index counts if λ_i(no encoding) exceeds λ_i(K) by more than the sum of both floors.
     """
     above: dict[tuple[str, str, int], list[np.ndarray]] = defaultdict(list)
-    for one in (task.targets or [task])[:READ]:
+    for one in (task.targets or [task])[:MAX_READ]:
         plain = {_network(s): s.stored for s in one.facts if s.cell.encoding.name == PLAIN}
         read = 0
         for entry in one.standings["entry"]:
             cells = [s for s in one.facts_of_entry(entry) if s.cell.encoding.name != PLAIN]
             found = next((s for s in cells if _network(s) in plain), None)
-            if found is not None and read < READ:
+            if found is not None and read < MAX_READ:
                 read += 1
                 for when, size, places in _larger(found.stored, plain[_network(found)]):
                     above[entry, when, size].append(places)

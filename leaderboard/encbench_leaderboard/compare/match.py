@@ -16,7 +16,7 @@ from encbench_leaderboard.board.table import Board, TaskBoard, flatten
 
 SETTINGS = ("training", "network", "ntk")
 """Sections of a cell whose settings may differ with ``--despite``."""
-FEW = 2
+MAX_DIFFERENCES = 2
 """Maximum number of differing settings that are listed for a cell without a partner."""
 EXPLAINED = 20
 """Maximum number of cells without a partner that are compared with similar ones."""
@@ -99,8 +99,9 @@ def unmatched(
 ) -> tuple[list[str], list[str]]:
     """Return the names of cells without a partner, sorted, and the settings that keep them apart.
 
-    The first names list how the most similar of ``others`` differs, if in at most ``FEW`` settings.
-    No settings are returned if one of them is not in ``SETTINGS``. ``names`` are by cell key."""
+    The first names list how the most similar of ``others`` differs, if in at most
+    ``MAX_DIFFERENCES`` settings. No settings are returned if one of them is not in
+    ``SETTINGS``. ``names`` are by cell key."""
     candidates: dict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
     for other in others:
         cell = other.record.cell
@@ -114,7 +115,7 @@ def unmatched(
         near = candidates.get((cell.encoding.name, cell.seed), [])
         choices = ((differing([mine, theirs]), theirs) for theirs in near)
         keys, theirs = min(choices, key=lambda item: len(item[0]), default=([], {}))
-        if 0 < len(keys) <= FEW:
+        if 0 < len(keys) <= MAX_DIFFERENCES:
             listed = "; ".join(f"{key} {mine.get(key)}, there {theirs.get(key)}" for key in keys)
             words[place] += f" ({listed})"
             found |= dict.fromkeys(keys)

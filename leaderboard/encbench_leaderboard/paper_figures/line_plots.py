@@ -40,7 +40,7 @@ from encbench_leaderboard.report.figures.spectra import (
 from encbench_leaderboard.report.figures.training import curves_figure
 
 Style = Literal["solid", "dashed", "dotted", "thin"]
-MOST = 10_000
+MAX_CELLS = 10_000
 """Maximum number of cells per entry in a mean over targets."""
 KINDS = {"no encoding": 0, "encodings without parameters": 1, "learned encodings": 2}
 LATER = ("middle", "end")
@@ -123,7 +123,7 @@ def means(board: Board, looks: Mapping[str, Look]) -> Described:
     found = {
         category.label: (category, entries)
         for category in board.categories
-        if (entries := spectra_of(category, MOST))
+        if (entries := spectra_of(category, MAX_CELLS))
     }
     if not found:
         raise Lacking(
@@ -144,7 +144,7 @@ def means(board: Board, looks: Mapping[str, Look]) -> Described:
     every = [entry for _, of in found.values() for entry in of]
     legend = {entry.name: entry.name for entry in every}
     what = f"Means of spectra over targets, each resampled to {LENGTH:,} values. "
-    caption = what + spectra_caption(first, entries, MOST)
+    caption = what + spectra_caption(first, entries, MAX_CELLS)
     missing = [
         text
         for category, of in found.values()

@@ -29,16 +29,16 @@ from encbench_leaderboard.report.blocks import (
 )
 from encbench_leaderboard.report.format import link_to
 
-EVERY = 8
+MAX_ALL_DRAWN = 8
 """Maximum number of tasks and categories that are all drawn; a picture takes half a second."""
-FEW = 2
+DRAWN_OF_MORE = 2
 """Number of tasks and categories that are drawn if there are more."""
 FORMATS = ("png", "svg", "pdf", "webp")
 KINDS = (
     *("sheet", "lines", "spectra", "energy", "levels"),
     *("curves", "bands", "profile", "cost", "rates"),
 )
-MOST = 8
+MAX_DRAWERS = 8
 """Maximum number of processes that draw, of about 100 MB each."""
 DRAWN_BY = ("panels", "picture_grid", "style")
 KEY = b"encbench\0"
@@ -48,14 +48,14 @@ CHUNK = 12 + len(KEY) + 64
 
 
 def chosen(page: Page, *, every: bool = False, small: bool = False) -> list[Section]:
-    """Return the tasks and categories to draw: all if they are few, else the first ``FEW``.
-    Categories come first, since they summarize their tasks, then tasks that are in no category,
-    then targets of categories. ``small`` leaves out all targets of categories."""
+    """Return the tasks and categories to draw: all if they are few, else the first
+    ``DRAWN_OF_MORE``. Categories come first, since they summarize their tasks, then tasks that are
+    in no category, then targets of categories. ``small`` leaves out all targets of categories."""
     groups = {section.name for section in page.groups}
     found = sorted(page.sections, key=lambda one: (not one.targets, one.name not in groups))
     if small:
         return [section for section in found if section.name in groups]
-    return found if every or len(found) <= EVERY else found[:FEW]
+    return found if every or len(found) <= MAX_ALL_DRAWN else found[:DRAWN_OF_MORE]
 
 
 def draw(
@@ -126,7 +126,7 @@ def _draw_all(jobs: Sequence[_Job]) -> list[bool]:
     gc.freeze()
     try:
         with style.quiet():
-            return list(in_processes(_draw, jobs, MOST))
+            return list(in_processes(_draw, jobs, MAX_DRAWERS))
     finally:
         if not frozen:  # objects that the caller froze stay frozen
             gc.unfreeze()

@@ -25,7 +25,7 @@ from encbench_leaderboard.report.blocks import (
     picture_size,
 )
 from encbench_leaderboard.report.figures.selection import (
-    MOST,
+    MAX_ENTRIES,
     SHOWN,
     best_note,
     finished_with_arrays,
@@ -95,7 +95,7 @@ def sheet(task: TaskBoard) -> Pictures | None:
             and (name == PREDICTION or picture_size(stored.path / f"{name}.png"))
         ]
         shown += 1
-        if shown == MOST:
+        if shown == MAX_ENTRIES:
             break
     if target is None or not tiles:
         return None

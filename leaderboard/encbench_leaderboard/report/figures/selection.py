@@ -15,9 +15,9 @@ from encbench_leaderboard.board.table import TaskBoard
 
 SHOWN = 10
 """Maximum number of entries named in a figure: the number of distinguishable colours."""
-MOST = 40
+MAX_ENTRIES = 40
 """Maximum number of entries in a figure; those after the named ones are shown on request."""
-READ = 300
+MAX_RECORDS = 300
 """Maximum number of records read for a figure, unless the named entries need more."""
 EVENLY, AT_ENDS = 250, 40
 
@@ -33,7 +33,7 @@ def best_entries(
         if not records:
             continue
         shown, read = shown + 1, read + len(records)
-        if shown > MOST or (shown > SHOWN and read > READ):
+        if shown > MAX_ENTRIES or (shown > SHOWN and read > MAX_RECORDS):
             return
         yield entry, records
 
