@@ -71,9 +71,9 @@ def processes_share_gpus() -> bool:
     folder = Path(os.environ.get("CUDA_MPS_PIPE_DIRECTORY", "/tmp/nvidia-mps"))
     try:
         pid = int((folder / "nvidia-cuda-mps-control.pid").read_text(encoding="ascii"))
-    except (OSError, ValueError):
+        return psutil.pid_exists(pid)
+    except (OSError, ValueError, OverflowError):
         return False
-    return psutil.pid_exists(pid)
 
 
 def device_name(device: torch.device) -> str:

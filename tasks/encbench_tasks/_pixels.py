@@ -234,7 +234,7 @@ def _decode_page(page: TiffPage, size: int) -> Pixels:
         raise ValueError(f"cut short: ends at byte {size} of {end}")
     axes, bits = page.axes, page.bitspersample
     if not isinstance(bits, int):
-        raise _Unfit(f"samples of {bits} bits; save it with as many bits for each")
+        raise _Unfit(f"samples of {bits} bits; save it with the same number of bits for each")
     samples = page.asarray()
     extra = [int(kind) for kind in page.extrasamples]
     orientation = page.tags.valueof("Orientation", 1)

@@ -82,6 +82,15 @@ def test_a_method_as_good_as_an_entry_stands_below_it(results: Results) -> None:
     assert (best.above, best.beaten_by, second.above, second.beaten_by) == (1, 0, 1, 1)
 
 
+def test_an_exact_fit_with_one_seed_does_not_hide_the_others(results: Results) -> None:
+    for seed, (once, steady) in enumerate([(float("inf"), 29.0), (20.0, 29.1), (21.0, 28.9)]):
+        add(results, "exact once", once, seed=seed)
+        add(results, "steady", steady, seed=seed)
+    (task,) = load_board(results.directory)[0].tasks
+    best = without_network(task)[0]
+    assert (best.above, best.beaten_by) == (1, 1)
+
+
 def test_lower_values_can_be_better(results: Results) -> None:
     def loss(value: float) -> dict[str, MetricValue]:
         return {"loss": MetricValue(value=value, direction="lower")}

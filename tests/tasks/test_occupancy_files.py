@@ -374,6 +374,7 @@ def test_unusual_files_are_read(tmp_path, name, data):
         ("four.off", off().replace(b"OFF", b"4OFF", 1), "not in three dimensions; export it as"),
         ("face.off", LACKS_A_CORNER, "face 0 says 4 corners and has 3"),
         ("wide.off", codecs.BOM_UTF16_LE + off().decode().encode("utf-16-le"), "save it as UTF-8"),
+        ("wide.obj", obj(TRIANGLES).decode().encode("utf-16"), "save it as UTF-8"),
         ("wide.stl", stl_text(TRIANGLES).decode().encode("utf-16"), "save it as UTF-8"),
         ("short.off", b"OFF\n3 1 0\n0 0 0\n1 0\n0 1 0\n3 0 1 2\n", "without three coordinates"),
         ("page.glb", b"<html>404</html>" * 10, "does not begin with glTF"),
@@ -411,7 +412,7 @@ def glb(scene, data=b""):
     [
         ({}, ""),
         ({"scenes": []}, "its meshes are in no scene; export a scene that places them"),
-        ({"buffers": [{"byteLength": 144}]}, "buffer 0 has 96 of 144 bytes"),
+        ({"bufferViews": [{"buffer": 0, "byteLength": 144}]}, "at byte 96 of 144 of view 0"),
         ({"bufferViews": [{"buffer": 0, "byteLength": 60}]}, "accessor 1 ends at byte 96 of 60"),
     ],
 )

@@ -37,7 +37,7 @@ def without_network(task: TaskBoard) -> list[NoNetwork]:
     sign = 1.0 if primary.direction == "higher" else -1.0
     found = []
     for name, values in _values(task).items():
-        leads = unit_means(_leads(task, name))
+        leads = _mean_leads(_leads(task, name), values.get(primary.name, 0.0))
         # the method stands above the first entry that is worse
         worse = leads < 0
         above = int(worse.argmax()) if worse.any() else len(leads)
@@ -54,6 +54,15 @@ def surely_better(task: TaskBoard, method: NoNetwork) -> int | None:
         return None
     with np.errstate(invalid="ignore"):
         return int(((holm(p) <= ALPHA) & (unit_means(leads) > 0)).sum())
+
+
+def _mean_leads(leads: np.ndarray, value: float) -> np.ndarray:
+    """(entries,) means over units, of finite leads if there are any, as in the standings; 0 up to
+    rounding of the method's value."""
+    finite = np.isfinite(leads)
+    kept = finite | ~finite.any(axis=1, keepdims=True)
+    means = unit_means(np.where(kept, leads, np.nan))
+    return np.where(np.abs(means) <= 1e-12 * abs(value), 0.0, means)
 
 
 def _leads(task: TaskBoard, method: str) -> np.ndarray:

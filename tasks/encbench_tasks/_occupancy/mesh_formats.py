@@ -151,11 +151,12 @@ def _read_glb(data: bytes) -> tuple[Array, Indices]:
 
 
 def _check_sizes(scene: dict[str, Any], stored: int) -> None:
-    """Refuse a scene that declares more bytes than the ``stored`` ones, or than its views have."""
-    for index, buffer in enumerate(scene.get("buffers", [])):
-        if "uri" not in buffer and (declared := buffer["byteLength"]) > stored:
-            raise ValueError(f"damaged: buffer {index} has {max(stored, 0)} of {declared} bytes")
-    views = scene.get("bufferViews", [])
+    """Refuse a scene whose views or accessors reach beyond the ``stored`` bytes or their view."""
+    views, buffers = scene.get("bufferViews", []), scene.get("buffers", [])
+    for index, view in enumerate(views):
+        end = view.get("byteOffset", 0) + view["byteLength"]
+        if "uri" not in buffers[view["buffer"]] and end > stored:
+            raise ValueError(f"damaged: ends at byte {max(stored, 0)} of {end} of view {index}")
     for index, each in enumerate(scene.get("accessors", [])):
         if "bufferView" not in each:
             continue

@@ -47,14 +47,17 @@ def read_triangles(path: Path) -> Triangles:
     data = b"".join(_pieces(path))
     if suffix != ".stl":  # it may be binary from the first byte
         data = data.removeprefix(codecs.BOM_UTF8)
+    is_wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
+        if is_wide and suffix != ".stl":
+            raise ValueError
         vertices, faces = READERS[suffix](data)
     except MemoryError:
         raise
     # for damaged files, readers raise anything from IndexError to struct.error
     except Exception as error:
         reason = " ".join(str(error).split())[:120] or type(error).__name__
-        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        if is_wide:
             reason = "it is text in UTF-16; save it as UTF-8"
         raise DataError(
             f"{path}: not a readable {suffix[1:].upper()} mesh ({reason}); "
