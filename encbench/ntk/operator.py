@@ -28,7 +28,8 @@ MatVec = Callable[[np.ndarray], np.ndarray]
 
 CACHE_SHARE = 0.5  # maximum share of the free memory for stored factors
 CHUNK = 1024  # number of points whose factors are computed together
-GPU_CHUNK = 1 << 16  # the same on a GPU
+GPU_CHUNK = 1 << 16  # maximum of the same on a GPU
+GPU_SHARE = 1 / 16  # maximum share of the free memory for the factors of one such piece
 
 Held = dict[str, list[Factors]]
 
@@ -114,11 +115,14 @@ class FactorProducts:
         budget: float | None,
     ) -> None:
         self.model, self.x, self.structure, self.outputs = model, x, structure, outputs
-        self.parts = chunks(len(x), GPU_CHUNK if prefers_large_pieces(x.device) else CHUNK)
+        free, size = available_memory(x.device), CHUNK
+        if prefers_large_pieces(x.device):
+            each = structure.numbers_per_point * x.element_size()
+            size = min(GPU_CHUNK, max(CHUNK, int(GPU_SHARE * free) // max(1, each)))
+        self.parts = chunks(len(x), size)
         self.held: list[Held] = []
         # reused: first touching new memory took a quarter of a product with a large table
         self._totals: dict[str, Tensor] = {}
-        free = available_memory(x.device)
         limit, used = free if budget is None else budget, 0.0
         while len(self.held) < len(self.parts) and used < limit:
             factors = self._capture(self.parts[len(self.held)])
