@@ -373,6 +373,8 @@ def test_unusual_files_are_read(tmp_path, name, data):
         ("word.off", off().replace(b"\n5 4", b"\n5 x"), "'x' where a whole number is needed"),
         ("four.off", off().replace(b"OFF", b"4OFF", 1), "not in three dimensions; export it as"),
         ("face.off", LACKS_A_CORNER, "face 0 says 4 corners and has 3"),
+        ("less.off", LACKS_A_CORNER.replace(b"\n4 ", b"\n-1 "), "face 0 says -1 corners"),
+        ("none.off", b"OFF\n-3 1 0\n" * 9, "says -3 vertices and 1 faces"),
         ("wide.off", codecs.BOM_UTF16_LE + off().decode().encode("utf-16-le"), "save it as UTF-8"),
         ("wide.obj", obj(TRIANGLES).decode().encode("utf-16"), "save it as UTF-8"),
         ("wide.stl", stl_text(TRIANGLES).decode().encode("utf-16"), "save it as UTF-8"),
@@ -414,6 +416,7 @@ def glb(scene, data=b""):
         ({"scenes": []}, "its meshes are in no scene; export a scene that places them"),
         ({"bufferViews": [{"buffer": 0, "byteLength": 144}]}, "at byte 96 of 144 of view 0"),
         ({"bufferViews": [{"buffer": 0, "byteLength": 60}]}, "accessor 1 ends at byte 96 of 60"),
+        ({"accessors": [{"componentType": 5126, "count": -4, "type": "VEC3"}]}, "0 has -4 elements"),
     ],
 )
 def test_a_glb_that_declares_more_than_it_holds_is_an_error(tmp_path, change, message):
@@ -449,10 +452,7 @@ def test_a_small_file_does_not_ask_for_gigabytes(tmp_path, bomb):
         with pytest.raises(DataError, match=message):
             data_hash_of(str(path))
     elif bomb == "zeros.glb":
-        # a negative count reduces nothing
-        accessors = [
-            {"componentType": 5126, "count": n, "type": "VEC3"} for n in (10**9, -(10**12))
-        ]
+        accessors = [{"componentType": 5126, "count": n, "type": "VEC3"} for n in (10**9, 10**12)]
         meshes = [{"primitives": [{"attributes": {"POSITION": 0}}]}]
         scene = {"accessors": accessors, "meshes": meshes, "nodes": [{"mesh": 0}]}
         path.write_bytes(glb(scene | {"scenes": [{"nodes": [0]}], "scene": 0}))

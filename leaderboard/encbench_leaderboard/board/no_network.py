@@ -48,12 +48,12 @@ def without_network(task: TaskBoard) -> list[NoNetwork]:
 def surely_better(task: TaskBoard, method: NoNetwork) -> int | None:
     """Number of ranked entries that are significantly better than a method, by tests over targets
     (or seeds of one task) with Holm's correction over entries; None if nothing can be tested."""
-    leads = _leads(task, method.name)
-    p, _ = p_values(leads, np.full(len(leads), abs(method.values.get(task.primary.name, 0.0))))
+    leads, value = _leads(task, method.name), method.values.get(task.primary.name, 0.0)
+    p, _ = p_values(leads, np.full(len(leads), abs(value)))
     if np.isnan(p).all():
         return None
     with np.errstate(invalid="ignore"):
-        return int(((holm(p) <= ALPHA) & (unit_means(leads) > 0)).sum())
+        return int(((holm(p) <= ALPHA) & (_mean_leads(leads, value) > 0)).sum())
 
 
 def _mean_leads(leads: np.ndarray, value: float) -> np.ndarray:

@@ -34,6 +34,8 @@ def _read_off(data: bytes) -> tuple[Array, Indices]:
     if len(counts) < 2:
         raise ValueError("the numbers of vertices and faces are missing")
     vertices, faces = _wholes(counts[:2])
+    if min(vertices, faces) < 0:
+        raise ValueError(f"it says {vertices} vertices and {faces} faces")
     if len(lines) < vertices + faces:
         raise ValueError(
             f"damaged: ends at byte {len(data)}, after {len(lines)} of {vertices + faces} lines "
@@ -42,6 +44,8 @@ def _read_off(data: bytes) -> tuple[Array, Indices]:
     places = _places(lines[:vertices])
     rows = lines[vertices : vertices + faces]
     lengths = _wholes([words[0] for words in rows])
+    if min(lengths, default=0) < 0:
+        raise ValueError(f"face {lengths.index(min(lengths))} says {min(lengths)} corners")
     corners = [_wholes(words[1 : n + 1]) for n, words in zip(lengths, rows, strict=True)]
     for number, (length, face) in enumerate(zip(lengths, corners, strict=True)):
         if len(face) != length and number == len(lines) - vertices - 1:
@@ -142,7 +146,7 @@ def _read_glb(data: bytes) -> tuple[Array, Indices]:
         raise ValueError("its meshes are in no scene; export a scene that places them")
     _check_sizes(scene, len(data) - 28 - json_size)
     # an accessor without a buffer is all zeros, so a small file can declare a huge one
-    sizes = [COMPONENTS[each["type"]] * abs(each["count"]) for each in scene.get("accessors", [])]
+    sizes = [COMPONENTS[each["type"]] * each["count"] for each in scene.get("accessors", [])]
     parts = [part for mesh in scene.get("meshes", []) for part in mesh["primitives"]]
     used = [index for part in parts for index in part["attributes"].values()]
     used += [part["indices"] for part in parts if "indices" in part]
@@ -158,6 +162,8 @@ def _check_sizes(scene: dict[str, Any], stored: int) -> None:
         if "uri" not in buffers[view["buffer"]] and end > stored:
             raise ValueError(f"damaged: ends at byte {max(stored, 0)} of {end} of view {index}")
     for index, each in enumerate(scene.get("accessors", [])):
+        if each["count"] < 1:
+            raise ValueError(f"damaged: accessor {index} has {each['count']} elements")
         if "bufferView" not in each:
             continue
         view, size = views[each["bufferView"]], COMPONENTS[each["type"]] * _bytes_of(each)
