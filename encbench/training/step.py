@@ -28,8 +28,6 @@ from encbench.training.optimizers import can_be_recorded, make_optimizer, take_s
 
 Rates = tuple[float, float]
 """Learning rates of the network and of the encoding."""
-Parts = tuple[list[nn.Parameter], list[nn.Parameter]]
-"""Parameters of the network and of the encoding."""
 
 
 class Update:

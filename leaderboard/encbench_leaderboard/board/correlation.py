@@ -67,18 +67,14 @@ class Correlation:
 def spearman(x: np.ndarray, y: np.ndarray) -> float:
     """Spearman's ρ of x (n,) and y (n,): Pearson's correlation of the ranks; ties share their mean
     rank. NaN if either does not vary, or n < 2."""
-    return _correlation_of(_centred_ranks(x), _centred_ranks(y))
+    a, b = _centred_ranks(x), _centred_ranks(y)
+    spread = math.sqrt(float(a @ a) * float(b @ b))
+    return float(a @ b) / spread if spread > 0 else math.nan
 
 
 def _centred_ranks(values: np.ndarray) -> np.ndarray:
     ranks = pd.Series(values).rank().to_numpy()
     return ranks - (len(values) + 1) / 2
-
-
-def _correlation_of(a: np.ndarray, b: np.ndarray) -> float:
-    """Pearson's correlation of values whose means are 0."""
-    spread = math.sqrt(float(a @ a) * float(b @ b))
-    return float(a @ b) / spread if spread > 0 else math.nan
 
 
 def correlations(task: TaskBoard, when: str) -> list[Correlation]:
@@ -110,10 +106,10 @@ def _rho(
 ) -> tuple[float, Misprediction | None]:
     """Spearman's ρ of x and y (n,), and the entry farthest from the line fitted to their ranks;
     ``of`` (n,) is the index of each cell's entry."""
-    a, b = _centred_ranks(x), _centred_ranks(y)
-    rho = _correlation_of(a, b)
+    rho = spearman(x, y)
     if math.isnan(rho):
         return rho, None
+    a, b = _centred_ranks(x), _centred_ranks(y)
     off = np.bincount(of, b - a * float(a @ b) / float(a @ a)) / np.maximum(np.bincount(of), 1)
     worst = int(abs(off).argmax())
     return rho, Misprediction(str(entries[worst]), task, float(off[worst]), len(x))
