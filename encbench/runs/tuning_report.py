@@ -180,6 +180,11 @@ class TuneResult(Data):
     encodings: list[TunedEncoding]
 
     @property
+    def chosen(self) -> set[str]:
+        """Keys of the reported cells with tuned settings."""
+        return {key for one in self.encodings if one.tuned for key in one.tuned.keys}
+
+    @property
     def shown(self) -> str:
         """The metric's title, or its name."""
         return self.title or self.metric

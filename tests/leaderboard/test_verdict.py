@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from encbench_leaderboard.board.lead import lead
 from encbench_leaderboard.board.table import TaskBoard, boards
+from encbench_leaderboard.report.blocks import Text
+from encbench_leaderboard.report.build import describe, load_board
 from encbench_leaderboard.report.verdict import TUNING_GAINS, caveats, protocol, verdict_on
 
 from encbench.contracts.metric import MetricValue
@@ -266,3 +268,22 @@ def test_a_tuned_page_says_what_tuning_gained(results: Results) -> None:
     )
     text = protocol(board_of(results), tuned)
     assert text.endswith(" gained −2 to 8 px, by encoding (median −0.5).")
+
+
+def test_an_entry_that_was_not_tuned_with_the_others_is_named(results: Results) -> None:
+    add(results, "a", 40.0)
+    keys = [stored.record.key for stored in results.store.records()]
+    add(results, "b", 30.0)
+    given = {"label": "a", "name": "a", "seed": 0, "space": {}, "ranges": {}, "trials": []}
+    a = TunedEncoding(**given, tuned=Summary(values=[40.0], mean=40.0, keys=keys))
+    targets = {"tune_on": ["x"], "tune_seeds": [0], "report_on": ["y"], "report_seeds": [1]}
+    chosen = {"sampler": "sobol", "seed": 0, "trials": 5, "metric": "psnr", "unit": "dB"}
+    tuned = TuneResult(
+        encbench="1", suite="s", direction="higher", encodings=[a], **chosen, **targets
+    )
+    board = board_of(results)
+    assert "tuned for each encoding but b;" in protocol(board, tuned)
+    assert "`b` was not tuned, unlike the others" in " ".join(caveats(board, tuned))
+    (results.store.directory / "tune.json").write_text(tuned.model_dump_json(), encoding="utf-8")
+    page = describe(*load_board(results.store.directory))
+    assert page.blocks[0] == Text("2 encodings, 1 of them tuned, 1 task, 1 seed: 2 cells, 2 ok.")

@@ -38,7 +38,7 @@ from encbench_leaderboard.report.format import code, plain, shell_word
 from encbench_leaderboard.report.kernel_target import kernel_fold, prediction
 from encbench_leaderboard.report.provenance import provenance, reproduction
 from encbench_leaderboard.report.standings_table import metric_column, standings_table
-from encbench_leaderboard.report.verdict import caveats, protocol, verdict_on
+from encbench_leaderboard.report.verdict import caveats, protocol, untuned, verdict_on
 
 SECTIONS = 100
 """Maximum number of tasks with a section of their own."""
@@ -63,7 +63,7 @@ def tuned_records(
     ranked with its best setting; all records if there are no tuned ones yet."""
     if tuned is None:
         return records
-    chosen = {key for one in tuned.encodings if one.tuned for key in one.tuned.keys}
+    chosen = tuned.chosen
     passed = {key for one in tuned.encodings if one.default for key in one.default.keys} - chosen
     kept = [stored for stored in records if stored.outline.key not in passed]
     return kept if chosen and kept else records
@@ -145,7 +145,9 @@ def _summary(board: Board, tuned: TuneResult | None) -> str:
     encodings = {one.encoding for one in board.facts}
     number, settings = len(encodings), ""
     if tuned is not None:
-        number, settings = len(tuned.encodings), ", tuned"
+        others = {one.encoding for one in untuned(board.facts, tuned)}
+        number = len(tuned.encodings) + len(others)
+        settings = f", {len(tuned.encodings):,} of them tuned" if others else ", tuned"
     elif len(board.entries) > len(encodings):
         settings = f" under {len(board.entries):,} settings in all"
     return (

@@ -139,19 +139,33 @@ def protocol(task: TaskBoard, tuned: TuneResult | None) -> str:
     }
     used = ((training, significant(value)) for (_, value), training in rates.items())
     rate = rate_in_words(used) or "unknown"
+    if tuned is not None:
+        others = _untuned(task, tuned)
+        rate = f"tuned for each encoding{f' but {_listed(others)}' if others else ''}"
     length = f"{span({one.steps for one in facts if one.status == 'ok'} or [0])} steps"
     settings = {(id(one.cell.network), id(one.cell.training)): one.cell for one in facts}
     parts = [
         *_split(facts),
-        *protocol_parts(
-            list(settings.values()), "tuned for each encoding" if tuned else rate, length
-        ),
+        *protocol_parts(list(settings.values()), rate, length),
         plural(len({one.cell.seed for one in facts}), "seed"),
     ]
     if task.targets:
         parts.append(plural(int(task.cells["unit"].nunique()), "target"))
     how = f" {plain(tuned.protocol)}{_gained(tuned)}" if tuned else ""
     return f"**Protocol**: {plain('; '.join(parts))}.{how}"
+
+
+def untuned(facts: Sequence[Facts], tuned: TuneResult) -> list[Facts]:
+    """The cells that are none of those with tuned settings, for example of a run added later."""
+    chosen = tuned.chosen
+    return [one for one in facts if chosen and one.stored.outline.key not in chosen]
+
+
+def _untuned(task: TaskBoard, tuned: TuneResult) -> list[str]:
+    """The entries with cells that are not those of a tuning."""
+    others = set(map(id, untuned(task.facts, tuned)))
+    of = zip(task.cells["entry"], task.facts, strict=True)
+    return list(dict.fromkeys(entry for entry, one in of if id(one) in others))
 
 
 def _gained(tuned: TuneResult) -> str:
@@ -201,12 +215,8 @@ def caveats(task: TaskBoard, tuned: TuneResult | None) -> list[str]:
             "Learning rates were not tuned for each encoding; at another rate, or with another "
             f"optimizer, the order can change (`encbench tune`).{_gains(task)}"
         )
-    elif ends := [(each.label, at) for each in tuned.encodings if (at := each.at_ends)]:
-        shown = _listed([f"{code(label)} ({', '.join(at)})" for label, at in ends])
-        found.append(
-            f"The best setting lies at an end of the range that was searched for {shown}: a wider "
-            "search may gain more."
-        )
+    else:
+        found += _limits_of(task, tuned)
     steps = task.cells[task.cells["status"] == "ok"].groupby("unit")["steps"].nunique()
     if (steps > 1).any():
         found.append("Encodings were not trained for equally many steps.")
@@ -246,6 +256,23 @@ def caveats(task: TaskBoard, tuned: TuneResult | None) -> list[str]:
         found.append(
             f"λ statistics are of {count(points[-1])} of {count(trained)} points trained on; "
             "λ_min and the median depend on that number."
+        )
+    return found
+
+
+def _limits_of(task: TaskBoard, tuned: TuneResult) -> list[str]:
+    """Entries that a tuning left out, and those whose search ended at an end of its range."""
+    found = []
+    if others := _untuned(task, tuned):
+        found.append(
+            f"{_named(others)} {'was' if len(others) == 1 else 'were'} not tuned, unlike the "
+            "others: with better settings the order can change."
+        )
+    if ends := [(each.label, at) for each in tuned.encodings if (at := each.at_ends)]:
+        shown = _listed([f"{code(label)} ({', '.join(at)})" for label, at in ends])
+        found.append(
+            f"The best setting lies at an end of the range that was searched for {shown}: a wider "
+            "search may gain more."
         )
     return found
 
