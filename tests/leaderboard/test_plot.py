@@ -330,3 +330,62 @@ def test_damaged_arrays_cost_only_the_points_of_their_record(
     assert [message.partition(";")[0] for message in caplog.messages] == [
         f"leaving out {arrays}, which is damaged"
     ]
+
+
+def test_an_exact_fit_is_named_and_did_not_fail_to_reach_a_value(results: Results) -> None:
+    for rate, of_seeds in {0.1: (30.0, 31.0), 0.2: (math.inf, 60.0), 0.4: (math.inf,) * 2}.items():
+        for seed, psnr in enumerate(of_seeds):
+            results.add("ffe", psnr=psnr, seed=seed, training={"lr": rate}, curves=False)
+    records = results.store.records()
+    found = against(records, "training.lr", "psnr")
+    assert [line.x.tolist() for line in only(found)] == [[0.1]]
+    assert found.notes == ["2 points left out: PSNR is infinite (exact fit)."]
+    with pytest.raises(UsageError, match=r"; 1 point left out: PSNR is infinite \(exact fit\)"):
+        against(records[-2:], "training.lr", "psnr")
+
+
+def on_images(results: Results, rate: float, values: dict[str, float | None]) -> None:
+    """A cell on each image, at that learning rate; None: it diverged."""
+    for image, psnr in values.items():
+        results.add(
+            "ffe",
+            psnr=psnr,
+            status="ok" if psnr else "diverged",
+            task=f"image:image={image}",
+            task_parameters={"image": image, "asked": ""},
+            data_hash=image * 64,
+            training={"lr": rate},
+        )
+
+
+def test_all_points_of_a_category_are_means_over_the_same_targets(results: Results) -> None:
+    on_images(results, 0.1, {"a": 20.0, "b": 40.0, "c": 30.0})
+    on_images(results, 0.2, {"a": None, "b": 39.0, "c": 29.0})
+    found = against(results.store.records(), "training.lr", "psnr")
+    (line,) = only(found)
+    assert (line.x.tolist(), line.y.tolist()) == ([0.1, 0.2], [35.0, 34.0])
+    shared = "2 of 3 targets (image:image=b, image:image=c), the same at each point"
+    assert found.notes[1:] == [f"image:image=*: means are over {shared}."]
+    on_images(results, 0.4, {"a": 18.0, "b": 38.0, "c": 28.0})
+    on_images(results, 0.8, {"a": 17.0, "b": 37.0, "c": 27.0})
+    on_images(results, 1.6, {"a": 11.0})
+    found = against(results.store.records(), "training.lr", "psnr")
+    (line,) = only(found)
+    assert (line.x.tolist(), line.units.tolist()) == ([0.1, 0.4, 0.8], [3, 3, 3])
+    assert found.notes[1].endswith("; 2 points left out: not on all of them.")
+
+
+def test_means_over_fewer_seeds_and_eigenvalues_below_the_floor_are_named(
+    results: Results,
+) -> None:
+    for rate in (0.1, 0.2):
+        for seed in range(3):
+            decades = 30.0 if (rate, seed) == (0.2, 0) else 8.0
+            results.add("ffe", seed=seed, decades=decades, training={"lr": rate})
+    found = against(results.store.records(), "training.lr", "lambda_minimum")
+    assert [line.units.tolist() for line in only(found)] == [[3, 2]]
+    assert found.notes == [
+        "1 cell left out: λ_min at the end is below the floor.",
+        "1 point drawn too high, without the cells below the floor.",
+        "image:image=chelsea: means are over different numbers of seeds, 2 to 3.",
+    ]

@@ -25,6 +25,14 @@ from encbench_leaderboard.board.abscissa import (
     x_value,
 )
 from encbench_leaderboard.board.budget import Until
+from encbench_leaderboard.board.comparable import (
+    POINT,
+    LeftOut,
+    Number,
+    comparable,
+    sentences,
+)
+from encbench_leaderboard.board.entries import unique_labels
 from encbench_leaderboard.board.facts import WHENS, cell_settings, identity, machine
 from encbench_leaderboard.board.standings import OVER_DECADES
 from encbench_leaderboard.board.table import (
@@ -33,7 +41,6 @@ from encbench_leaderboard.board.table import (
     boards,
     conditions_met,
     text_series,
-    unique_labels,
 )
 from encbench_leaderboard.statistics.intervals import intervals
 from encbench_leaderboard.statistics.sample import cube
@@ -71,8 +78,6 @@ NUMBERS = {
 """Recorded numbers by the name that a user gives: columns of ``TaskBoard.cells`` to add up, and the
 title of the axis, in which "{}" is the title of the primary metric."""
 RECORDED = [name for name in NUMBERS if "." not in name]
-POINT = ["encoding", "settings", "entry"]
-"""Columns in which all cells of a point have the same values."""
 PANELS = 8
 """Maximum number of tasks drawn."""
 LISTED = 20
@@ -100,7 +105,8 @@ class Relation:
     title: str  # title of the number, with its unit
     lines: Sequence[Line]
     places: Sequence[str]  # values of an x that is not a number, in order; else empty
-    never: int  # number of cells that never reached the value whose cost is drawn
+    left_out: LeftOut
+    notes: Sequence[str]  # sentences on the cells over which its means are
 
 
 @dataclass(frozen=True)
@@ -156,16 +162,12 @@ def against(records: Sequence[StoredRecord], x: str, y: str, task: str | None = 
         if y in NUMBERS or Until.of(y) or y in [metric.name for metric in group.metrics]
     ]
     drawn = [relation for relation in found if relation.lines]
-    never = sum(relation.never for relation in found)
+    left_out = sentences(sum((relation.left_out for relation in found), LeftOut()))
     if not drawn:
-        why = f"; {plural(never, 'cell')} never reached the value" if never else ""
+        why = "".join(f"; {sentence[:-1]}" for sentence in left_out)
         raise UsageError(f"nothing to draw: no cell that finished has both {x} and {y}{why}")
-    notes = _notes([cell for group in shown for cell in group], x, y)
-    if never:
-        notes.append(
-            f"{plural(never, 'cell')} never reached the value: the points that they belong to are "
-            "left out."
-        )
+    notes = _notes([cell for group in shown for cell in group], x, y) + left_out
+    notes += [note for relation in drawn for note in relation.notes]
     return Against(drawn, notes)
 
 
@@ -206,22 +208,22 @@ def _chosen(board: Board, task: str | None) -> list[TaskBoard]:
 def _relation(
     group: TaskBoard, cells: Sequence[_Cell], names: Mapping[str, str], x: str, y: str
 ) -> Relation:
-    number, title = _number(group, y)
-    geometric = NUMBERS[y][0].rpartition(":")[2] in OVER_DECADES if y in NUMBERS else False
+    number = _number(group, y)
+    geometric = _geometric(y)
     values = [cell.value for cell in cells]
     places = _places(values)
-    table = group.cells[["status", "unit", "repeat"]].assign(
+    table = group.cells[["status", "unit", "repeat", "seed", "target"]].assign(
         encoding=text_series(names[identity(cell.alike.record.cell.encoding)] for cell in cells),
         settings=text_series(sorted_json(cell.settings(x)) for cell in cells),
         entry=text_series(_point(cell, x) for cell in cells),
         x=[_place(value, places) for value in values],
-        number=np.log(number) if geometric else number,
+        number=number.values,
+        below=number.below,
     )
-    table = table[(table["status"] == "ok") & table["x"].notna() & table["number"].notna()]
-    # a mean over only the cells that reached the value would be too good
-    never = np.isinf(table["number"])
-    left_out = never.groupby([table[name] for name in POINT]).transform("any")
-    table = table[~left_out]
+    selected = comparable(table, number, group.label, category=bool(group.targets))
+    table = selected.cells
+    if geometric:
+        table = table.assign(number=np.log(table["number"]))
     keys = dict.fromkeys(
         key
         for _, texts in table.groupby("encoding")["settings"].unique().items()
@@ -229,7 +231,10 @@ def _relation(
     )
     lines = []
     for (encoding, settings), cells_of_line in table.groupby(POINT[:2], sort=False):
-        points = cells_of_line.groupby("entry", sort=False)["x"].mean().sort_values(kind="stable")
+        of_point = cells_of_line.groupby("entry", sort=False)["x"]
+        # a mean of equal numbers may differ from them in the last digit
+        of_point_x = of_point.mean() if x in FOLLOWS else of_point.first()
+        points = of_point_x.sort_values(kind="stable")
         found = intervals(cube(cells_of_line, "number", list(points.index)).values)
         means = np.array([[one.mean, one.low, one.high] for one in found])
         drawn = np.isfinite(means[:, 0])
@@ -241,26 +246,47 @@ def _relation(
         lines.append(Line(*name, points.to_numpy()[drawn], y_mean, low, high, units))
     lines.sort(key=lambda line: (natural(line.encoding), natural(line.settings)))
     drawn_lines = [line for line in lines if len(line.x)]
-    return Relation(group.label, title, drawn_lines, places, int(never.sum()))
+    return Relation(
+        group.label, number.title, drawn_lines, places, selected.left_out, selected.notes
+    )
 
 
-def _number(group: TaskBoard, y: str) -> tuple[np.ndarray, str]:
-    """Values (cells,) of y, NaN if missing, and their title."""
+def _geometric(y: str) -> bool:
+    return y in NUMBERS and NUMBERS[y][0].rpartition(":")[2] in OVER_DECADES
+
+
+def _number(group: TaskBoard, y: str) -> Number:
     if until := Until.of(y):
-        return until.costs(group), until.heading(group.primary)
+        title = until.heading(group.primary)
+        return Number(until.costs(group), title, title, cost=True)
     metric = next((metric for metric in group.metrics if metric.name == y), None)
     if metric is None:
-        columns, title = NUMBERS[y]
-        found = sum(group.cells[name] for name in columns.split("+"))
-        number = np.asarray(found, dtype=np.float64)
-        return number / 2**20 if y == "memory" else number, title.format(group.primary.title)
+        return _recorded(group, y)
     met = conditions_met(group.cells, metric)
     if len(met) > 1:
         raise UsageError(
             f"values of {y} on {group.label} were taken under different conditions, "
             f"{' and '.join(sorted(met))}, and must not be compared; choose another y"
         )
-    return group.cells[f"metric:{y}"].to_numpy(dtype=np.float64), metric.heading
+    values = group.cells[f"metric:{y}"].to_numpy(dtype=np.float64)
+    exact = " (exact fit)" if metric.direction == "higher" else ""
+    return Number(values, metric.heading, metric.title, infinite=exact)
+
+
+def _recorded(group: TaskBoard, y: str) -> Number:
+    """The number of that name in ``NUMBERS``."""
+    columns, title = NUMBERS[y]
+    title = title.format(group.primary.title)
+    values = np.asarray(sum(group.cells[name] for name in columns.split("+")), dtype=np.float64)
+    if y == "memory":
+        values = values / 2**20
+    below: np.ndarray | bool = False
+    if _geometric(y):
+        # the logarithm needs values above 0
+        values = np.where(values > 0, values, np.nan)
+        taken = group.cells[f"{columns.partition(':')[0]}:size"].notna().to_numpy()
+        below = taken & np.isnan(values)
+    return Number(values, title, title, below, infinite=" (exact fit)" if y == "best" else "")
 
 
 def _point(cell: _Cell, x: str) -> str:
