@@ -85,7 +85,16 @@ def test_many_seeds_of_few_encodings_are_too_few(results: Results) -> None:
         for encoding in ("a", "b"):
             results.add(encoding, seed=seed, psnr=20.0 + seed)
     found = correlations(boards(results.store.records()).tasks[0], "end")
-    assert {(c.cells, c.entries, c.too_few) for c in found} == {(6, 2, True)}
+    assert {(c.cells, c.encodings, c.too_few) for c in found} == {(6, 2, True)}
+
+
+def test_many_settings_of_few_encodings_are_too_few(results: Results) -> None:
+    for place in range(12):
+        training = {"lr": 0.01 * (1 + place // 2)}
+        results.add("ab"[place % 2], psnr=20.0 + place, decades=6.0 + place, training=training)
+    found = correlations(boards(results.store.records()).tasks[0], "end")
+    assert {(c.cells, c.encodings, c.too_few) for c in found} == {(12, 2, True)}
+    assert math.isnan(found[1].interval[0])
 
 
 def test_the_mean_over_tasks_leaves_out_tasks_with_too_few_cells(results: Results) -> None:
@@ -137,7 +146,7 @@ def test_alignment_is_correlated_over_the_cells_that_have_one(results: Results) 
     task = boards(results.store.records()).tasks[0]
     assert "alignment_centred" not in {c.statistic for c in correlations(task, "start")}
     found = {c.statistic: c for c in correlations(task, "end")}["alignment_centred"]
-    assert (found.rho, found.cells, found.entries) == (pytest.approx(1.0), 6, 6)
+    assert (found.rho, found.cells, found.encodings) == (pytest.approx(1.0), 6, 6)
 
 
 def test_the_worst_prediction_is_the_farthest_from_the_line_through_the_ranks(

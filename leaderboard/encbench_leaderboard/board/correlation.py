@@ -40,13 +40,13 @@ class Correlation:
     when: str
     rho: float  # in [−1, 1]; NaN: one of the two does not vary
     cells: int
-    entries: int
+    encodings: int  # an encoding under several settings counts once
     tasks: int = 1
     worst: Misprediction | None = None
 
     @property
     def too_few(self) -> bool:
-        return self.cells < TOO_FEW or self.entries < TOO_FEW
+        return self.cells < TOO_FEW or self.encodings < TOO_FEW
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -59,7 +59,7 @@ class Correlation:
         """
         if self.too_few or not abs(self.rho) < 1 - 1e-12:
             return math.nan, math.nan
-        half = NORMAL * math.sqrt((1 + self.rho**2 / 2) / (self.entries - 3))
+        half = NORMAL * math.sqrt((1 + self.rho**2 / 2) / (self.encodings - 3))
         centre = math.atanh(self.rho)
         return math.tanh(centre - half), math.tanh(centre + half)
 
@@ -89,15 +89,16 @@ def correlations(task: TaskBoard, when: str) -> list[Correlation]:
     sign = 1.0 if task.primary.direction == "higher" else -1.0
     turned = sign * cells[quality].to_numpy()
     numbers, entries = pd.factorize(cells["entry"], sort=True)
+    encodings = np.array([one.encoding for one in task.facts], dtype=object)[cells.index]
     found = []
     for name in STATISTICS:
         values = cells[f"{when}:{name}"].to_numpy()
         known = ~np.isnan(values) if name in MAY_BE_MISSING else np.ones(len(values), bool)
         if name not in MAY_BE_MISSING or known.any():
             x = np.where(np.isnan(values), -math.inf, values)
-            of = numbers[known]
-            rho, worst = _rho(x[known], turned[known], of, entries, task.label)
-            found.append(Correlation(name, when, rho, len(of), len(np.unique(of)), worst=worst))
+            rho, worst = _rho(x[known], turned[known], numbers[known], entries, task.label)
+            distinct = len(set(encodings[known]))
+            found.append(Correlation(name, when, rho, int(known.sum()), distinct, worst=worst))
     return found
 
 
@@ -140,7 +141,7 @@ def _mean(name: str, when: str, found: Sequence[Correlation]) -> Correlation:
         when,
         sum(c.rho for c in found) / len(found) if found else math.nan,
         sum(c.cells for c in found),
-        min((c.entries for c in found), default=0),
+        min((c.encodings for c in found), default=0),
         len(found),
         max(worst, key=lambda one: abs(one.ranks) / one.cells, default=None),
     )

@@ -215,7 +215,7 @@ def prediction(board: Board, most: int) -> list[Block]:
     of_tasks = [block for task, of in shown for block in _of_task(task, of, several)]
     note = Text(
         "Positive ρ means that a larger statistic goes with better quality. The 95 % interval "
-        "counts each encoding once, however many tasks and seeds; none is given for ρ = ±1, nor "
+        "counts each encoding once, however many tasks, settings and seeds; none is given for ρ = ±1, nor "
         f"for fewer than {TOO_FEW} encodings. An eigenvalue below its floor ranks below every "
         "resolved one; – where a statistic is the same in all cells, or was not recorded. "
         "*Predicted worst* is the encoding whose rank in quality is farthest from the line through "
@@ -239,15 +239,15 @@ def _of_task(
 ) -> list[Block]:
     title = f"{code(task.label)}: " if named else ""
     cells = max(c.cells for of_moment in found.values() for c in of_moment)
-    entries = max(c.entries for of_moment in found.values() for c in of_moment)
+    encodings = max(c.encodings for of_moment in found.values() for c in of_moment)
     if not cells:
         return [Text(f"{title}no cell finished with a spectrum.")]
     text = (
         f"{title}Spearman's rank correlation ρ with {plain(task.primary.title)} over "
-        f"{plural(cells, 'cell')} of {plural(entries, 'encoding')}."
+        f"{plural(cells, 'cell')} of {plural(encodings, 'encoding')}."
     )
     # "too few" depends on the number of cells, not on ρ
-    if cells < TOO_FEW or entries < TOO_FEW:
+    if cells < TOO_FEW or encodings < TOO_FEW:
         text += (
             f" **Too few to say anything: at least {TOO_FEW} cells of {TOO_FEW} encodings are "
             "needed.**"
