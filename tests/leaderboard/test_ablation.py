@@ -12,7 +12,7 @@ from encbench_leaderboard.render.markdown import markdown
 from encbench_leaderboard.report.build import describe, load_board
 
 from encbench.results.kernel_summary import ActivationSummary, PartSummary, WeylSummary
-from tests.leaderboard.results import FLOOR, Results
+from tests.leaderboard.results import FLOOR, Results, provenance
 
 
 def add(results: Results, encoding: str, *, holds: bool = True, **record: Any) -> None:
@@ -87,6 +87,32 @@ def test_the_theorem_is_compared_with_the_network_without_an_encoding(results: R
     assert "**Theorem 1** of the paper compares with the network *without* an encoding" in page
     rows = [line.replace(" ", "") for line in page.splitlines()]
     assert "|`lower`|end|1|2|2|6|" in rows
+
+
+@pytest.mark.parametrize("steps", [(100, 1000), (1000, 100)])
+def test_the_theorem_is_compared_under_equal_training(
+    results: Results, steps: tuple[int, int]
+) -> None:
+    for number in steps:
+        # the plain network of 1,000 steps has the larger eigenvalues
+        decades = 10.0 if number == 100 else 2.0
+        results.add("identity", points=32, decades=decades, training={"steps": number})
+    results.add("mpe", points=32, decades=8.0, training={"steps": 100})
+    results.add("hashgrid", points=32, decades=8.0, training={"steps": 10})
+    found = against_plain(boards(results.store.records()).tasks[0])
+    assert {one.entry for one in found} == {"mpe"}
+    assert {one.fails for one in found} == {(0,)}
+
+
+@pytest.mark.parametrize("days", [(1, 2), (2, 1)])
+def test_of_two_versions_the_later_one_is_compared(results: Results, days: tuple[int, int]) -> None:
+    for day in days:
+        at = provenance(finished=f"2026-01-0{day}T10:25:00+00:00")
+        decades = 2.0 if day == 1 else 10.0
+        results.add("identity", points=32, decades=decades, provenance=at)
+    results.add("mpe", points=32, decades=8.0)
+    found = against_plain(boards(results.store.records()).tasks[0])
+    assert {one.fails for one in found} == {(0,)}
 
 
 def test_without_an_encoding_free_cell_nothing_is_said_of_the_theorem(results: Results) -> None:

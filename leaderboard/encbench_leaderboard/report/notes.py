@@ -220,7 +220,12 @@ def overview_note(found: Overview) -> str:
     ]
     tests = found.tests
     if tests is None:
-        parts.append(f"Mean ranks over fewer than {FEWEST_TASKS} tasks are not tested.")
+        tasks = int((~np.isnan(found.ranks)).any(axis=0).sum())
+        if tasks < FEWEST_TASKS:
+            parts.append(f"Mean ranks over fewer than {FEWEST_TASKS} tasks are not tested.")
+        else:
+            which = f"fewer than two encodings were run on all {tasks} tasks"
+            parts.append(f"Mean ranks are not tested: {which}.")
         return " ".join(parts)
     if not math.isnan(tests.friedman):
         differ = "differ" if tests.friedman <= ALPHA else "are not shown to differ"
@@ -253,7 +258,7 @@ THEOREM = (
     "**Theorem 1** of the paper compares with the network *without* an encoding: λ_i(no encoding) "
     "≤ λ_i(K) for every i. It rests on Eq. 13, which is not an identity with ReLU, so it can fail. "
     "The table counts the indices at which it fails by more than both floors, compared with the "
-    "cell of `identity` with the same network, seed and kernel size."
+    "cell of `identity` with the same network and training, seed and kernel size."
 )
 KERNELS = {
     "trace": '"trace": the N × N mean over outputs of the kernel\'s diagonal blocks',
