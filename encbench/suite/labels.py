@@ -9,7 +9,7 @@ from typing import Any
 
 from encbench.errors import EncbenchError
 from encbench.plugins.registry import default_registry
-from encbench.suite.config import PLUGGED, CellConfig, differing, dotted, settings_of
+from encbench.suite.config import PLUGGED, CellConfig, PluginRef, differing, dotted, settings_of
 
 
 def cell_names(cells: Mapping[str, CellConfig]) -> dict[str, str]:
@@ -19,19 +19,58 @@ def cell_names(cells: Mapping[str, CellConfig]) -> dict[str, str]:
 
 
 def told_apart(cells: Mapping[str, CellConfig]) -> dict[str, str]:
-    """The settings, by key, that distinguish each cell from others with its label, such as
-    " · lr_factor=2.0"; "" if there are none."""
+    """The plug-ins and settings, by key, that distinguish each cell from others with its label,
+    such as " · lr_factor=2.0" or " · encoding=mpe"; "" if there are none."""
     alike: dict[str, list[str]] = defaultdict(list)
     for key, cell in cells.items():
         alike[cell.label].append(key)
     names = dict.fromkeys(cells, "")
     for group in (group for group in alike.values() if len(group) > 1):
-        settings = [_choices(cells[key]) for key in group]
-        differ = differing(settings)
-        for key, chosen in zip(group, settings, strict=True):
-            if named := settings_text(chosen, differ):
-                names[key] = f" · {named}"
+        plugins = {key: _plugins(cells[key]) for key in group}
+        named = differing(plugins.values())
+        parts: dict[str, list[str]] = defaultdict(list)
+        for key, plugin in plugins.items():
+            parts[settings_text(plugin, named)].append(key)
+        for text, part in parts.items():
+            settings = [_choices(cells[key]) for key in part]
+            differ = differing(settings)
+            for key, chosen in zip(part, settings, strict=True):
+                words = ", ".join(filter(None, [text, settings_text(chosen, differ)]))
+                if words:
+                    names[key] = f" · {words}"
     return names
+
+
+def distinguished(refs: Mapping[str, PluginRef]) -> dict[str, str]:
+    """What distinguishes plug-ins that have one label, by key: their names if these differ; and
+    between those of one name the parameters, distribution and version that differ."""
+    by_name: dict[str, list[str]] = defaultdict(list)
+    for key, ref in refs.items():
+        by_name[ref.name].append(key)
+    found: dict[str, str] = {}
+    for name, keys in by_name.items():
+        facts = {
+            key: flatten(refs[key].parameters)
+            | {"distribution": refs[key].distribution, "version": refs[key].version}
+            for key in keys
+        }
+        differ = differing(facts.values())
+        for key in keys:
+            words = [name] if len(by_name) > 1 else []
+            words += [f"{k}={facts[key][k]}" for k in differ if k in facts[key]]
+            found[key] = ", ".join(words)
+    return found
+
+
+def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Flatten nested mappings, with keys joined by dots."""
+    flat: dict[str, Any] = {}
+    for key, item in value.items():
+        if isinstance(item, Mapping):
+            flat.update(flatten(item, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = item
+    return flat
 
 
 def settings_text(settings: Mapping[str, Any], keys: Iterable[str]) -> str:
@@ -54,6 +93,12 @@ def _shortest(kind: str, text: str) -> str:
         return default_registry().choose(kind, text)[2]
     except EncbenchError:
         return text
+
+
+def _plugins(cell: CellConfig) -> dict[str, str]:
+    refs = {"encoding": cell.encoding, "task": cell.task}
+    names = {f"plug-in.{kind}": ref.name for kind, ref in refs.items()}
+    return names | {f"{kind}.distribution": ref.distribution for kind, ref in refs.items()}
 
 
 def _choices(cell: CellConfig) -> dict[str, Any]:

@@ -474,6 +474,30 @@ def test_settings_that_differ_between_two_entries_are_told(results: Results) -> 
     assert only(report).quality[0].a == 30.0
 
 
+def test_only_cells_of_the_entry_that_is_named_are_compared(results: Results) -> None:
+    for task, rates in (("x", (0.1, 0.2)), ("y", (0.2,))):
+        for seed in range(2):
+            for lr in rates:
+                put(results, "a", seed, 30.0 + lr, task=task, training={"lr": lr})
+            put(results, "b", seed, 31.0, task=task, training={"lr": 0.1})
+    report = compare_encodings("a · lr=0.1", "b", results.directory)
+    assert report.pairs == 2
+    assert report.only_b == ["y × b seed 0", "y × b seed 1"]
+    assert compare_encodings("a · lr=0.2", "b", results.directory).pairs == 4
+
+
+def test_a_label_of_several_encodings_is_refused_with_their_names(results: Results) -> None:
+    for name in ("ffe", "mpe"):
+        for label, lr in (("slow", 1e-4), ("fast", 1e-2)):
+            ref = PluginRef(name=name, distribution="encbench", version="0.1.0", label=label)
+            put(results, name, 0, 30.0, training={"lr": lr}, cell={"encoding": ref})
+    names = r"'slow' matches several encodings: slow \(ffe\); slow \(mpe\); give one"
+    with pytest.raises(UsageError, match=names):
+        compare_encodings("slow", "fast", results.directory)
+    report = compare_encodings("slow (ffe)", "fast (ffe)", results.directory)
+    assert [(c.name, c.a, c.b) for c in report.settings] == [("training.lr", "0.0001", "0.01")]
+
+
 def test_what_is_no_folder_is_told_how_encodings_are_compared(results: Results) -> None:
     done = run("ffe", "mpe")
     assert isinstance(done.exception, UsageError)

@@ -95,6 +95,26 @@ def test_over_many_tasks_wins_tell_encodings_apart(results: Results) -> None:
     assert "differ in rank" in text
 
 
+def test_another_setting_on_one_task_does_not_split_an_entry(results: Results) -> None:
+    for task in range(6):
+        for encoding, psnr, lr in (("a", 40.0, 0.1), ("b", 30.0, 0.1), ("a", 50.0, 0.2)):
+            if lr == 0.1 or not task:
+                training = {"steps": 10 + task, "lr": lr}
+                results.add(encoding, task=f"t{task}", psnr=psnr, training=training, pictures=False)
+    found = overview(boards(results.store.records()))
+    assert found.entries == ("a · lr=0.1", "b", "a · lr=0.2")
+    assert list(found.finished) == [6, 6, 1]
+    assert "`a · lr=0.1` before `b` (6:0)" in overview_note(found)
+
+
+def test_many_tasks_without_two_common_encodings_are_not_called_few(results: Results) -> None:
+    for task in range(6):
+        for encoding in ("a", f"b{task}"):
+            results.add(encoding, task=f"t{task}", pictures=False)
+    text = overview_note(overview(boards(results.store.records())))
+    assert "fewer than two encodings were run on all 6 tasks" in text
+
+
 def test_an_encoding_that_did_not_finish_ranks_after_all_that_did(results: Results) -> None:
     fill(results, 2)
     for place in range(2):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -283,6 +284,47 @@ def test_the_same_label_on_other_parameters_is_told_apart(results: Results) -> N
     assert board_of(results).entries == ("mine (asked=levels=2)", "mine (asked=levels=4)")
 
 
+def relabelled(results: Results, encoding: str, label: str, **options: Any) -> None:
+    """A cell of an encoding with a label of the user's."""
+    small = {"points": 0, "pictures": False, "curves": False}
+    stored = results.add(encoding, **small | options)
+    ref = stored.record.cell.encoding.model_copy(update={"label": label})
+    cell = stored.record.cell.model_copy(update={"encoding": ref})
+    results.store.write(stored.record.model_copy(update={"cell": cell}), {}, {})
+
+
+def test_the_same_label_on_other_encodings_is_told_apart(results: Results) -> None:
+    for seed in range(2):
+        for encoding in ("identity", "symmetric", "mpe:levels=2", "mpe:levels=4"):
+            relabelled(results, encoding, "base", seed=seed)
+    board = board_of(results)
+    assert board.entries == (
+        "base (identity)",
+        "base (mpe, asked=levels=2)",
+        "base (mpe, asked=levels=4)",
+        "base (symmetric)",
+    )
+    assert list(board.tasks[0].standings["n"]) == [2] * 4
+
+
+def test_labels_of_settings_are_told_apart_if_two_encodings_have_them(results: Results) -> None:
+    for encoding in ("ffe", "mpe"):
+        for label, lr in (("slow", 1e-4), ("fast", 1e-2)):
+            relabelled(results, encoding, label, training={"lr": lr})
+    relabelled(results, "identity", "slow (ffe)")
+    names = ("fast (ffe)", "fast (mpe)", "slow (ffe)", "slow (ffe) #2", "slow (mpe)")
+    assert board_of(results).entries == names
+
+
+def test_an_entry_has_one_name_on_all_tasks(results: Results) -> None:
+    for task, rates in (("x", (0.1, 0.2)), ("y", (0.2,))):
+        for lr in rates:
+            results.add("a", task=task, training={"steps": 10 if task == "x" else 20, "lr": lr})
+    entries = [set(task.standings["entry"]) for task in board_of(results).tasks]
+    # steps differ only between tasks
+    assert entries == [{"a · lr=0.1", "a · lr=0.2"}, {"a · lr=0.2"}]
+
+
 def test_without_a_label_an_encoding_is_named_with_its_parameters(results: Results) -> None:
     stored = results.add("mpe:levels=2")
     ref = stored.record.cell.encoding.model_copy(
@@ -393,10 +435,7 @@ def test_entries_whose_automatic_rate_was_halved_are_named(results: Results) -> 
 
 def test_a_users_labels_name_entries_that_differ_in_settings_alone(results: Results) -> None:
     for label, lr in (("ffe", 0.1), ("ffe · tuned", 0.2)):
-        stored = results.add("ffe", training={"lr": lr}, points=0, pictures=False, curves=False)
-        encoding = stored.record.cell.encoding.model_copy(update={"label": label})
-        cell = stored.record.cell.model_copy(update={"encoding": encoding})
-        results.store.write(stored.record.model_copy(update={"cell": cell}), {}, {})
+        relabelled(results, "ffe", label, training={"lr": lr})
     (task,) = boards(results.store.records()).tasks
     assert sorted(task.standings["entry"]) == ["ffe", "ffe · tuned"]
     # one label for two settings does not distinguish them

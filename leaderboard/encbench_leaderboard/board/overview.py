@@ -56,9 +56,7 @@ class Overview:
 def overview(board: Board) -> Overview:
     """Rank the entries of each group by its primary metric."""
     groups = tuple(board.groups)
-    # An entry of a category may be named by settings that vary on no single task, and vice versa.
-    present = {entry for group in groups for entry in group.standings["entry"]}
-    names = [name for name in board.entries if name in present]
+    names = list(board.entries)
     place = {name: index for index, name in enumerate(names)}
     ranks = np.full((len(names), len(groups)), np.nan)
     finished = np.zeros(len(names), dtype=np.int64)

@@ -18,9 +18,8 @@ import pandas as pd
 
 from encbench.results.palette import colour_order, natural
 from encbench.results.records import StoredRecord
-from encbench.suite.config import PluginRef, differing
-from encbench.suite.labels import settings_text
 from encbench_leaderboard.board.categories import Category, Target, find_categories
+from encbench_leaderboard.board.entries import Kind, entry_names, kind_of, unique_labels
 from encbench_leaderboard.board.facts import (
     CELL_NUMBERS,
     NUMBERS,
@@ -132,21 +131,26 @@ def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
 def boards(records: Sequence[StoredRecord]) -> Board:
     """Group records into tasks and categories."""
     facts = gathered(records)
-    labels = unique_labels({one.encoding: one.cell.encoding for one in facts})
+    by_task = _by_task(facts)
+    found = find_categories([_target(of_task) for _, of_task in by_task])
+    inside = {place for category in found for place in category.members}
+    groups = [of_task for place, (_, of_task) in enumerate(by_task) if place not in inside]
+    groups += [[one for place in c.members for one in by_task[place][1]] for c in found]
+    names = entry_names(groups)
     slugs: Counter[str] = Counter()
-    tasks = [_board(label, _slug(label, slugs), group, labels) for label, group in _by_task(facts)]
-    categories = []
-    for category in find_categories([_target(task) for task in tasks]):
-        members = [tasks[place] for place in category.members]
-        categories.append(_category_board(category, members, labels, slugs))
+    tasks = [_board(label, _slug(label, slugs), of_task, names) for label, of_task in by_task]
+    categories = [
+        _category_board(category, [tasks[place] for place in category.members], names, slugs)
+        for category in found
+    ]
     ended = (task.cells["entry"][task.cells["status"] == "ok"] for task in tasks)
     finished = {entry for entries_ended in ended for entry in entries_ended}
-    entries = {entry for board in (*tasks, *categories) for entry in board.cells["entry"]}
-    return Board(facts, tuple(tasks), tuple(colour_order(entries, finished)), tuple(categories))
+    entries = tuple(colour_order(set(names.values()), finished))
+    return Board(facts, tuple(tasks), entries, tuple(categories))
 
 
-def _target(task: TaskBoard) -> Target:
-    cells = [one.cell for one in task.facts]
+def _target(facts: Sequence[Facts]) -> Target:
+    cells = [one.cell for one in facts]
     return Target(cells[0].task, next((c.data_hash for c in cells if c.data_hash), None))
 
 
@@ -195,46 +199,12 @@ def text_series(values: Iterable[str]) -> pd.Series[Any]:
 
 
 def cells_of(
-    facts: Sequence[Facts], metrics: Sequence[MetricInfo], labels: Mapping[str, str]
+    facts: Sequence[Facts], metrics: Sequence[MetricInfo], names: Mapping[Kind, str]
 ) -> pd.DataFrame:
     """``measured``, with the entry of each record."""
     cells = measured(facts, metrics)
-    cells.insert(0, "entry", text_series(entries_of(facts, labels)))
+    cells.insert(0, "entry", text_series(names[kind_of(one)] for one in facts))
     return cells
-
-
-def entries_of(facts: Sequence[Facts], labels: Mapping[str, str]) -> list[str]:
-    """The entry of each record: the label of its encoding (``labels``, by identity) and settings
-    that vary among its cells; or the user's label, if each choice of those settings has its own."""
-    kinds: dict[tuple[int, int], Facts] = {}
-    for one in facts:
-        kinds.setdefault((id(one.cell.encoding), id(one.settings)), one)
-    choices: dict[str, dict[int, Mapping[str, Any]]] = defaultdict(dict)
-    for one in kinds.values():
-        choices[labels[one.encoding]][id(one.settings)] = one.settings
-    varying = {entry: differing(settings.values()) for entry, settings in choices.items()}
-    found: dict[tuple[int, int], tuple[str, str]] = {}
-    own: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-    for kind, one in kinds.items():
-        entry = labels[one.encoding]
-        named = settings_text(one.settings, varying[entry])
-        own[entry][named].add(one.cell.encoding.label or "")
-        found[kind] = entry, named
-    labelled = {entry for entry, of in own.items() if _tell_apart(list(of.values()))}
-
-    def name(entry: str, named: str) -> str:
-        if entry in labelled:
-            return min(own[entry][named])
-        return f"{entry} · {named}" if named else entry
-
-    names = {kind: name(*parts) for kind, parts in found.items()}
-    return [names[id(one.cell.encoding), id(one.settings)] for one in facts]
-
-
-def _tell_apart(labels: Sequence[set[str]]) -> bool:
-    """Whether there are several choices of settings, each with one label, all different."""
-    single = {min(of) for of in labels if len(of) == 1}
-    return len(labels) > 1 and len(single) == len(labels) and "" not in single
 
 
 def _slug(label: str, taken: Counter[str]) -> str:
@@ -243,9 +213,9 @@ def _slug(label: str, taken: Counter[str]) -> str:
     return slug if taken[slug] == 1 else f"{slug}--{taken[slug]}"
 
 
-def _board(label: str, slug: str, facts: Sequence[Facts], labels: Mapping[str, str]) -> TaskBoard:
+def _board(label: str, slug: str, facts: Sequence[Facts], names: Mapping[Kind, str]) -> TaskBoard:
     metrics = metrics_of(facts)
-    cells = cells_of(facts, metrics, labels)
+    cells = cells_of(facts, metrics, names)
     cells["unit"] = text_series(map(str, cells["seed"]))
     cells["repeat"], cells["target"] = (
         text_series(["once"] * len(cells)),
@@ -257,7 +227,7 @@ def _board(label: str, slug: str, facts: Sequence[Facts], labels: Mapping[str, s
 def _category_board(
     category: Category,
     tasks: Sequence[TaskBoard],
-    labels: Mapping[str, str],
+    names: Mapping[Kind, str],
     slugs: Counter[str],
 ) -> TaskBoard:
     facts = [one for task in tasks for one in task.facts]
@@ -265,51 +235,13 @@ def _category_board(
     if all(task.metrics == tasks[0].metrics for task in tasks):
         cells = pd.concat([task.cells for task in tasks], ignore_index=True)
     else:
-        cells = cells_of(facts, metrics, labels)
-    # entries are named again, since a setting may vary only between tasks
-    cells["entry"] = text_series(entries_of(facts, labels))
+        cells = cells_of(facts, metrics, names)
     sizes = [len(task.facts) for task in tasks]
     cells["unit"] = text_series(np.repeat(np.array(category.units, dtype=object), sizes))
     cells["repeat"] = text_series(map(str, cells["seed"]))
     cells["target"] = text_series(np.repeat([task.label for task in tasks], sizes))
     label, slug = category.label, _slug(f"{category.label} all", slugs)
     return TaskBoard(label, slug, metrics[0], metrics, facts, cells, tuple(tasks))
-
-
-def label(ref: PluginRef) -> str:
-    """The user's own label if there is one, else the name with every parameter."""
-    if ref.label:
-        return ref.label
-    given = [f"{key}={value}" for key, value in ref.parameters.items() if value is not None]
-    return f"{ref.name}({', '.join(given)})" if given else ref.name
-
-
-def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Flatten nested mappings, with keys joined by dots."""
-    flat: dict[str, Any] = {}
-    for key, item in value.items():
-        if isinstance(item, Mapping):
-            flat.update(flatten(item, f"{prefix}{key}."))
-        else:
-            flat[f"{prefix}{key}"] = item
-    return flat
-
-
-def unique_labels(refs: Mapping[str, PluginRef]) -> dict[str, str]:
-    """A label for each identity; equal labels get the parameters in which they differ."""
-    labels = {key: label(ref) for key, ref in refs.items()}
-    for text in {text for text in labels.values() if list(labels.values()).count(text) > 1}:
-        same = [key for key, other in labels.items() if other == text]
-        facts = {
-            key: flatten(refs[key].parameters)
-            | refs[key].model_dump(include={"distribution", "version"})
-            for key in same
-        }
-        keys = differing(facts.values())
-        for key in same:
-            named = ", ".join(f"{k}={facts[key][k]}" for k in keys if k in facts[key])
-            labels[key] = f"{text} ({named})" if named else text
-    return labels
 
 
 def metric_conditions(task: TaskBoard) -> tuple[dict[str, str], list[str]]:

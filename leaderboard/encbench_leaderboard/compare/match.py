@@ -11,8 +11,9 @@ from encbench.plugins.selector import parse_selector
 from encbench.results.palette import natural
 from encbench.results.records import Record, StoredRecord
 from encbench.suite.config import PluginRef, cell_key, differing, sorted_json
+from encbench.suite.labels import flatten
 from encbench_leaderboard.board.facts import identity
-from encbench_leaderboard.board.table import Board, TaskBoard, flatten
+from encbench_leaderboard.board.table import Board, TaskBoard
 
 SETTINGS = ("training", "network", "ntk")
 """Sections of a cell whose settings may differ with ``--despite``."""
@@ -129,32 +130,35 @@ def results_of(record: Record) -> str:
     return sorted_json([metrics, spectra, record.best, record.status, record.steps])
 
 
-def find_encoding(text: str, board: Board) -> tuple[str, str]:
-    """Return identity and label of the encoding of a board that a text names.
+def find_encoding(text: str, board: Board) -> tuple[str, list[str]]:
+    """Return label and entries of the encoding of a board that a text names.
+
+    The text is the name of an entry, else a label, else a selector; the last two can stand for
+    several entries of one encoding, which differ in settings.
 
     Raises:
         UsageError: no encoding matches, or several do.
     """
-    refs: dict[str, PluginRef] = {}
+    if text in board.entries:
+        return text, [text]
+    refs: dict[str, list[PluginRef]] = defaultdict(list)
     for task in board.tasks:
-        for entry in task.standings["entry"]:
-            ref = task.of_entry(entry)[0].record.cell.encoding
-            if entry == text:
-                return identity(ref), text
-            refs[identity(ref)] = ref
-    labels = {key: ref.shown for key, ref in refs.items()}
-    found = [key for key, label in labels.items() if label == text]
+        for entry, one in zip(task.cells["entry"], task.facts, strict=True):
+            refs[entry].append(one.cell.encoding)
+    found = [entry for entry in board.entries if text in {ref.shown for ref in refs[entry]}]
     if not found:
         name, parameters = parse_selector(text)
-        found = [key for key, ref in refs.items() if _fits(ref, name, parameters)]
-    if len(found) == 1:
-        return found[0], labels[found[0]]
-    if found:
-        several = "; ".join(sorted(labels[key] for key in found))
-        raise UsageError(f"{text!r} matches several encodings: {several}; give more parameters")
-    known = sorted(set(labels.values()))
-    hint = did_you_mean(text, known, f"there are: {'; '.join(known)}")
-    raise UsageError(f"no encoding {text!r} in the folder{hint}")
+        found = [entry for entry in board.entries if _fits(refs[entry][0], name, parameters)]
+    if not found:
+        known = board.entries
+        hint = did_you_mean(text, known, f"there are: {'; '.join(known)}")
+        raise UsageError(f"no encoding {text!r} in the folder{hint}")
+    if len({identity(refs[entry][0]) for entry in found}) > 1:
+        raise UsageError(
+            f"{text!r} matches several encodings: {'; '.join(found)}; "
+            "give one of them as it is printed here, or more parameters"
+        )
+    return found[0] if len(found) == 1 else refs[found[0]][0].shown, found
 
 
 def _fits(ref: PluginRef, name: str, parameters: dict[str, Any]) -> bool:
@@ -162,23 +166,16 @@ def _fits(ref: PluginRef, name: str, parameters: dict[str, Any]) -> bool:
     return named and ref.parameters | parameters == ref.parameters
 
 
-def records_of(text: str, key: str, task: TaskBoard) -> dict[int, StoredRecord]:
-    """Return the cells of a task whose encoding has the identity ``key``, by seed.
-
-    An entry whose name is exactly ``text`` takes precedence.
+def records_of(text: str, entries: Sequence[str], task: TaskBoard) -> dict[int, StoredRecord]:
+    """Return the cells that a task has of ``entries``, which ``text`` names, by seed.
 
     Raises:
-        UsageError: several entries match.
+        UsageError: the task has several of these entries.
     """
-    entries = list(task.standings["entry"])
-    if text in entries:
-        entries = [text]
-    else:
-        first = {entry: task.of_entry(entry)[0].record for entry in entries}
-        entries = [e for e, record in first.items() if identity(record.cell.encoding) == key]
-    if len(entries) > 1:
+    here = [entry for entry in entries if task.of_entry(entry)]
+    if len(here) > 1:
         raise UsageError(
-            f"{text!r} matches several entries on {task.label}: {'; '.join(entries)}; "
+            f"{text!r} matches several entries on {task.label}: {'; '.join(here)}; "
             "give one of them as it is printed here"
         )
-    return {s.record.cell.seed: s for entry in entries for s in task.of_entry(entry)}
+    return {s.record.cell.seed: s for entry in here for s in task.of_entry(entry)}

@@ -160,12 +160,12 @@ def compare_encodings(a: str, b: str, folder: Path) -> Report:
     names = cell_names({s.outline.cell_key: s.record.cell for s in records})
     board = boards(records)
     mine, other = find_encoding(a, board), find_encoding(b, board)
-    if mine == other:
-        raise UsageError(f"{a!r} and {b!r} are the same encoding, {mine[1]}; name two")
-    report = Report(mine[1], other[1], str(folder))
+    if set(mine[1]) & set(other[1]):
+        raise UsageError(f"{a!r} and {b!r} are the same encoding, {mine[0]}; name two")
+    report = Report(mine[0], other[0], str(folder))
     pairs: list[tuple[StoredRecord, StoredRecord]] = []
     for task in board.tasks:
-        ours, theirs = records_of(a, mine[0], task), records_of(b, other[0], task)
+        ours, theirs = records_of(a, mine[1], task), records_of(b, other[1], task)
         pairs += [(ours[seed], theirs[seed]) for seed in ours if seed in theirs]
         for only, here, there in ((report.only_a, ours, theirs), (report.only_b, theirs, ours)):
             only += [names[cell_key(here[s].record.cell)] for s in here if s not in there]
