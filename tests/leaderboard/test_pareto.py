@@ -140,8 +140,17 @@ def test_in_a_category_what_lacks_a_target_is_left_out(results: Results) -> None
     found = tradeoffs(board.categories[0])
     assert set(found.panels[0].points["entry"]) == {"a"}
     assert left_out(found) == [
-        "1 encoding that did not finish on as many targets as others is left out."
+        "1 encoding that did not finish on the same targets as the best is left out."
     ]
+
+
+def test_as_many_targets_are_not_the_same_targets(results: Results) -> None:
+    for name, images in (("a", "xyz"), ("b", "xyz"), ("c", "xyw")):
+        for image in images:
+            results.add(name, task=f"image:image={image}", data_hash=image, points=0)
+    found = tradeoffs(boards(results.store.records()).categories[0])
+    assert set(found.panels[0].points["entry"]) == {"a", "b"}
+    assert found.unfinished == 1
 
 
 def test_what_failed_has_no_mark(results: Results) -> None:

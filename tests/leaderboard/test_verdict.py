@@ -173,7 +173,77 @@ def test_entries_with_other_targets_are_not_compared(results: Results) -> None:
     (category,) = boards(results.store.records()).categories
     text = verdict_on(category)
     assert text.startswith("**`a` leads**: 10.50 dB (95 % interval")
-    assert text.endswith("Not compared: 1 entry with fewer finished targets.")
+    assert text.endswith("Not compared: `c`, which finished on other targets.")
+
+
+def on_targets(results: Results, encoding: str, **values: float) -> TaskBoard:
+    """One cell per target; the category of all targets so far, if there are two."""
+    for name, psnr in values.items():
+        results.add(encoding, psnr=psnr, task=f"image:image={name}", data_hash=name, **QUICK)
+    found = boards(results.store.records())
+    return (*found.categories, *found.tasks)[0]
+
+
+def test_a_better_mean_over_other_seeds_does_not_lead(results: Results) -> None:
+    add(results, "a", 30.0, 30.1, 30.3)
+    add(results, "b", 31.0, 31.2, 31.25, 20.0, 20.0, 20.0)
+    task = board_of(results)
+    text = verdict_on(task)
+    assert text.startswith(
+        "**No verdict**: `a` has the best mean PSNR, 30.13 dB, but on the seeds that both "
+        "finished, `b` is 1.02 dB (95 % interval 0.83 to 1.21, p = 0.002"
+    )
+    assert text.endswith("n = 3 seeds) better.")
+    assert list(task.standings["rank_low"]) == [1, 1]
+    assert list(task.standings["rank_high"]) == [2, 2]
+
+
+def test_as_many_targets_are_not_the_same_targets(results: Results) -> None:
+    on_targets(results, "a", y=40.0, z=30.1, w=32.05)
+    task = on_targets(results, "b", x=22.0, z=32.2, w=34.1)
+    text = verdict_on(task)
+    assert text.startswith("**No verdict**: `a` has the best mean PSNR, 34.05 dB, but on the targ")
+    assert "`b` is 2.08 dB (95 % interval 1.76 to 2.39, p = 0.008" in text
+
+
+def test_nothing_leads_what_could_not_be_tested(results: Results) -> None:
+    add(results, "a", 30.0, 30.5, 30.3, 30.2)
+    add(results, "b", 30.2)
+    add(results, "c", 20.0, 20.6, 20.2, 20.2)
+    text = verdict_on(board_of(results))
+    assert text.startswith("**`a` leads the entries that can be tested**: 10.00 dB (95 % interval")
+    assert "better than `c`" in text
+    assert text.endswith("Not tested against `a`: `b`, with fewer than two seeds in common.")
+
+
+def test_what_finished_on_fewer_targets_is_not_told_to_be_missing(results: Results) -> None:
+    on_targets(results, "a", x=20.0, y=40.0)
+    task = on_targets(results, "b", x=25.0)
+    assert verdict_on(task) == (
+        "**No verdict**: no other entry finished on the targets of `a`, with PSNR 30.00 dB. "
+        "Not compared: `b`, which finished on other targets."
+    )
+
+
+def test_equal_values_of_one_seed_share_the_best(results: Results) -> None:
+    add(results, "a", 30.0)
+    add(results, "b", 30.0)
+    assert verdict_on(board_of(results)) == (
+        "**Too few to tell**: one seed is too few to test. `a` and `b` have the best PSNR, "
+        "30.00 dB, to within 0.1 dB."
+    )
+    add(results, "c", 29.0)
+    assert "to within 0.1 dB, 1.00 dB better than `c`." in verdict_on(board_of(results))
+
+
+def test_untested_pairs_that_contradict_the_means_are_told(results: Results) -> None:
+    add(results, "a", 30.0, 31.0)
+    add(results, "b", 30.4)
+    assert verdict_on(board_of(results)) == (
+        "**Too few to tell**: `a` and `b` have fewer than two seeds in common, too few to test. "
+        "`a` has the best PSNR, 30.50 dB, ahead of `b` with 30.40 dB; but on the seeds that both "
+        "finished, `b` is 0.40 dB better."
+    )
 
 
 @pytest.mark.parametrize("splittable", [True, False])

@@ -5,31 +5,43 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from encbench_leaderboard.board.facts import MetricInfo
+from encbench_leaderboard.board.standings import TESTED
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.statistics.intervals import Interval, intervals
-from encbench_leaderboard.statistics.sample import cube
+from encbench_leaderboard.statistics.pairs import paired_differences
+from encbench_leaderboard.statistics.sample import cube, unit_means
 
 EQUAL = {"dB": 0.1}
 """Differences of means below this count as equal, whatever a test says; by unit."""
+Compared = Literal["better", "equal", "below", "few", "infinite"]
 
 
 @dataclass(frozen=True)
 class Lead:
-    """The entry with the best mean, and the others compared with it."""
+    """The entry with the best mean, and the results of the paired tests of the others against it.
+
+    Without tests, entries on the same targets are compared by their paired differences alone.
+    """
 
     best: str
-    equal: Sequence[str]  # not significantly different from the best, or by less than ``EQUAL``
-    below: str | None  # the best of the others
-    gap: Interval | None  # ``best`` minus ``below``, on the units that both finished
+    equal: Sequence[str]  # on the same targets, not told apart from the best or by < ``EQUAL``
+    below: str | None  # the first of the entries that the best is better than
+    better: Sequence[str]
+    """Entries that are better than the best on the units that both finished: their means are over
+    other units."""
+    gap: Interval | None
+    """The best minus the first of ``better``, or else ``below``, on the units that both finished;
+    infinite differences are left out if others are finite."""
     p: float  # p-value of that difference after Holm's correction; NaN if not tested
     tested: bool  # whether anything was tested against the best
-    incomplete: int = 0
-    """Number of entries that finished on fewer targets than the best; their means cannot be
-    compared with its mean."""
+    few: Sequence[str]  # not tested: fewer than two units in common with the best
+    infinite: Sequence[str]  # not tested: an infinite difference
+    elsewhere: Sequence[str]  # finished on other targets than the best, and not told apart from it
 
 
 def smallest_gap(metric: MetricInfo) -> float:
@@ -38,40 +50,80 @@ def smallest_gap(metric: MetricInfo) -> float:
 
 
 def lead(task: TaskBoard) -> Lead | None:
-    """The lead in the primary metric; None if nothing is ranked.
-
-    Without tests, every other complete entry counts as below the best.
-    """
-    ranked = [row["entry"] for row in task.rows if not math.isnan(row["rank"])]
+    """The lead in the primary metric, among the entries that were tested in pairs (see
+    ``standings.TESTED``); None if nothing is ranked."""
+    ranked = [row["entry"] for row in task.rows if not math.isnan(row["rank"])][:TESTED]
     if not ranked:
         return None
     best, *others = ranked
-    units = {row["entry"]: row["units"] for row in task.rows}
-    complete = [e for e in others if not task.targets or units[e] == units[best]]
-    incomplete, others = len(others) - len(complete), complete
-    tests = _against(task, best)
-    equal = [entry for entry in others if entry in tests and not tests[entry][1]]
-    below = next((entry for entry in others if entry not in equal), None)
+    values = cube(task.cells, f"metric:{task.primary.name}", ranked).values
+    differences = paired_differences(values[:1], values[1:])
+    finished = ~np.isnan(values).all(axis=2)
+    same = (finished == finished[0]).all(axis=1) | (not task.targets)
+    alike = {entry for entry, on_same in zip(ranked, same, strict=True) if on_same}
+    found = _compared(task, best, others, differences)
+    tested = {entry for entry, (kind, _) in found.items() if kind not in ("few", "infinite")}
+    tested -= {entry for entry in tested - alike if found[entry][0] == "equal"}
+    by_value = {} if tested else _by_value(task, differences, others)
+
+    def those(kind: Compared) -> list[str]:
+        return [entry for entry in others if by_value.get(entry, found[entry][0]) == kind]
+
+    equal = [entry for entry in those("equal") if entry in alike]
+    below = [entry for entry in those("below") if tested or entry in alike]
+    better = those("better")
+    next_one = next(iter([*better, *below]), None)
     gap = None
-    if below is not None:
-        values = cube(task.cells, f"metric:{task.primary.name}", (best, below)).values
+    if next_one is not None:
         with np.errstate(invalid="ignore"):
-            (gap,) = intervals(values[:1] - values[1:])
-    p, _ = tests.get(below or "", (math.nan, False))
-    return Lead(best, equal, below, gap, p, bool(tests), incomplete)
+            (gap,) = intervals(differences[others.index(next_one)][None])
+    return Lead(
+        best,
+        equal,
+        below[0] if below else None,
+        better,
+        gap,
+        found[next_one][1] if next_one else math.nan,
+        bool(tested),
+        [entry for entry in others if found[entry][0] == "few" and entry in alike],
+        [entry for entry in others if found[entry][0] == "infinite" and entry in alike],
+        [e for e in others if e not in alike and e not in tested],
+    )
 
 
-def _against(task: TaskBoard, best: str) -> dict[str, tuple[float, bool]]:
-    """p after Holm's correction, and whether they differ, per entry tested against the best."""
+def _compared(
+    task: TaskBoard, best: str, others: Sequence[str], differences: np.ndarray
+) -> dict[str, tuple[Compared, float]]:
+    """The result of the test of each entry against the best, and p after Holm's correction.
+
+    Args:
+        differences: (others, units, repeats), the best minus each of the others.
+    """
+    means = unit_means(differences)
+    common = (~np.isnan(means)).sum(axis=1)
+    untested: list[Compared] = ["few" if number < 2 else "infinite" for number in common]
+    found = {e: (kind, math.nan) for e, kind in zip(others, untested, strict=True)}
     pairs = task.pairs
     if pairs is None or best not in pairs.entries:
-        return {}
+        return found
+    ahead = pairs.difference if task.primary.direction == "higher" else -pairs.difference
+    counts = pairs.significant() & (np.abs(ahead) >= smallest_gap(task.primary))
     mine = (pairs.first == pairs.entries.index(best)) & ~np.isnan(pairs.p)
-    counts = np.abs(pairs.difference) >= smallest_gap(task.primary)
+    for place in np.flatnonzero(mine):
+        kind: Compared = "equal"
+        if counts[place]:
+            kind = "below" if ahead[place] > 0 else "better"
+        found[pairs.entries[pairs.second[place]]] = kind, float(pairs.adjusted[place])
+    return found
+
+
+def _by_value(
+    task: TaskBoard, differences: np.ndarray, others: Sequence[str]
+) -> dict[str, Compared]:
+    """The others by their mean difference from the best, for want of tests."""
+    means = unit_means(unit_means(differences))
+    smallest = smallest_gap(task.primary)
     return {
-        pairs.entries[pairs.second[place]]: (
-            float(pairs.adjusted[place]),
-            bool(pairs.significant()[place] and counts[place]),
-        )
-        for place in np.flatnonzero(mine)
+        entry: "equal" if abs(mean) < smallest or mean == 0 else "below"
+        for entry, mean in zip(others, means, strict=True)
     }

@@ -14,7 +14,7 @@ import pandas as pd
 
 from encbench_leaderboard.board.facts import MetricInfo
 from encbench_leaderboard.board.table import TaskBoard
-from encbench_leaderboard.statistics.sample import group_means
+from encbench_leaderboard.statistics.sample import covered, group_means
 
 Cost = Literal["parameters", "training", "memory"]
 LABELS: dict[Cost, str] = {
@@ -45,7 +45,7 @@ class Tradeoffs:
 
     metric: MetricInfo
     panels: Sequence[CostPoints]
-    unfinished: int  # entries of a category left out because they did not finish on all targets
+    unfinished: int  # entries of a category left out: on other targets than the best
     machines: int  # number of machines on which times were measured
     devices: int  # number of devices on which memory was measured
 
@@ -68,7 +68,7 @@ def front(cost: np.ndarray, quality: np.ndarray, *, higher: bool) -> np.ndarray:
 def tradeoffs(task: TaskBoard) -> Tradeoffs:
     """Quality (mean and interval of the standings) against each cost. Times of different machines
     never share a panel, nor does memory of different devices. In a category, an entry that did not
-    finish on all targets is left out, since its mean would be over fewer targets."""
+    finish on the same targets as the best is left out, since its mean is over other targets."""
     entries, unfinished = _finished(task)
     cells = _cells(task, entries["entry"])
     machines, devices = (
@@ -110,8 +110,8 @@ def _finished(task: TaskBoard) -> tuple[Columns, int]:
     done = np.isfinite(columns["quality"]) & (task.standings["n"].to_numpy() > 0)
     whole = done
     if task.targets and done.any():
-        units = task.standings["units"].to_numpy()
-        whole = done & (units == units[done].max())
+        targets = covered(task.cells, name, columns["entry"].tolist())
+        whole = done & (targets == targets[done.argmax()]).all(axis=1)
     return {key: column[whole] for key, column in columns.items()}, int(done.sum() - whole.sum())
 
 

@@ -47,36 +47,104 @@ def verdict_on(task: TaskBoard) -> str:
     found = lead(task)
     if found is None:
         return "**No verdict**: no encoding finished with a value that can be ranked."
-    left = f"{plural(found.incomplete, 'entry', 'entries')} with fewer finished targets"
-    return _verdict(task, found) + f" Not compared: {left}." * bool(found.incomplete)
+    return " ".join([_verdict(task, found), *_not_compared(task, found)])
 
 
 def _verdict(task: TaskBoard, found: Lead) -> str:
-    if found.below is None and not found.equal:
-        of = f"{plain(task.primary.title)} {_mean(task, found.best)}"
-        return f"**No verdict**: {code(found.best)} is the only entry, with {of}."
-    unit = "target" if task.targets else "seed"
-    if not found.tested:
+    title, best = plain(task.primary.title), code(found.best)
+    if found.better:
         return (
-            f"**Too few to tell**: one {unit} is too few to test. {code(found.best)} has the best "
-            f"{plain(task.primary.title)}, {_mean(task, found.best)}, {_ahead(task, found)}."
+            f"**No verdict**: {best} has the best mean {title}, {_mean(task, found.best)}, but on "
+            f"the {_unit(task)}s that both finished, {code(found.better[0])} is "
+            f"{_ahead(task, found)} better{_as_well(found.better[1:])}."
         )
+    if found.below is None and not found.equal:
+        of = f"{title} {_mean(task, found.best)}"
+        if found.elsewhere:
+            return f"**No verdict**: no other entry finished on the targets of {best}, with {of}."
+        return f"**No verdict**: {best} is the only entry, with {of}."
+    if not found.tested:
+        return f"{_why_not_tested(task, found)} {_best_by_value(task, found)}."
     together = _named([found.best, *found.equal])
-    units = plural(int(task.cells["unit"].nunique()), unit)
     if found.below is None:
+        units = plural(int(task.cells["unit"].nunique()), _unit(task))
         return (
-            f"**Too few to tell**: {units} do not tell {together} apart. The best mean "
-            f"{plain(task.primary.title)} is {_mean(task, found.best)}, of {code(found.best)}."
+            f"**Too few to tell**: {units} do not tell {together} apart. The best mean {title} is "
+            f"{_mean(task, found.best)}, of {best}."
         )
     leads = f"{together} {'share the lead' if found.equal else 'leads'}"
-    who = f"{code(found.best)} is " if found.equal else ""
-    parts = [f"**{leads}**: {who}{_ahead(task, found)}"]
+    if found.few or found.infinite:
+        leads += f" {'of ' if found.equal else ''}the entries that can be tested"
+    who = f"{best} is " if found.equal else ""
+    parts = [f"**{leads}**: {who}{_ahead(task, found)} better than {code(found.below)}"]
     if found.equal:
         same = smallest_gap(task.primary)
         within = f" or differ by less than {same:g} {task.primary.unit}" if same else ""
-        parts.append(f"the first {len(found.equal) + 1} are not told apart{within}")
+        first = [row["entry"] for row in task.rows[1 : len(found.equal) + 1]]
+        which = "the first" if first == list(found.equal) else "these"
+        parts.append(f"{which} {len(found.equal) + 1} are not told apart{within}")
     parts.append(_cost(task, found))
     return "; ".join(parts) + "."
+
+
+def _unit(task: TaskBoard) -> str:
+    return "target" if task.targets else "seed"
+
+
+def _as_well(entries: Sequence[str]) -> str:
+    """ ", and so is `c`"."""
+    if not entries:
+        return ""
+    return f", and so {'is' if len(entries) == 1 else 'are'} {_named(entries)}"
+
+
+def _not_compared(task: TaskBoard, found: Lead) -> list[str]:
+    """Sentences that name the entries that were not tested against the best, and why."""
+    reasons = []
+    if found.tested:
+        few = f"fewer than two {_unit(task)}s in common"
+        reasons = [(found.few, few), (found.infinite, "infinite differences")]
+    said = [
+        f"Not tested against {code(found.best)}: {_named(entries)}, with {why}."
+        for entries, why in reasons
+        if entries
+    ]
+    if found.elsewhere:
+        said.append(f"Not compared: {_named(found.elsewhere)}, which finished on other targets.")
+    return said
+
+
+def _why_not_tested(task: TaskBoard, found: Lead) -> str:
+    unit = _unit(task)
+    other = found.below or found.equal[0]
+    if other in found.infinite:
+        return "**Not tested**: infinite differences cannot be tested."
+    if int(task.cells["unit"].nunique()) == 1:
+        return f"**Too few to tell**: one {unit} is too few to test."
+    both = f"{code(found.best)} and {code(other)}"
+    return f"**Too few to tell**: {both} have fewer than two {unit}s in common, too few to test."
+
+
+def _best_by_value(task: TaskBoard, found: Lead) -> str:
+    """The best by value, for want of tests, and the next one."""
+    has, same = "have" if found.equal else "has", smallest_gap(task.primary)
+    text = (
+        f"{_named([found.best, *found.equal])} {has} the best {plain(task.primary.title)}, "
+        f"{_mean(task, found.best)}"
+    )
+    if found.equal and same:
+        text += f", to within {same:g} {task.primary.unit}"
+    if found.below is None:
+        return text
+    assert found.gap is not None
+    ahead = found.gap.mean * (1 if task.primary.direction == "higher" else -1)
+    if ahead > 0 and found.below not in found.infinite:
+        return f"{text}, {_ahead(task, found)} better than {code(found.below)}"
+    text += f", ahead of {code(found.below)} with {_mean(task, found.below)}"
+    if ahead < 0 and found.below not in found.infinite:
+        both = f"on the {_unit(task)}s that both finished"
+        text += f"; but {both}, {code(found.below)} is {_ahead(task, found)} better"
+    return text
 
 
 def _row(task: TaskBoard, entry: str) -> Standing:
@@ -88,23 +156,21 @@ def _mean(task: TaskBoard, entry: str) -> str:
 
 
 def _ahead(task: TaskBoard, found: Lead) -> str:
-    """ "2.98 dB (95 % interval 0.52 to 5.44, p = 0.027 after Holm's correction, n = 6 targets)
-    better than `b`"."""
-    assert found.gap is not None, "something is below the best"
-    assert found.below is not None
-    shown = partial(fixed, digits=digits(task.primary))
-    sign = 1 if task.primary.direction == "higher" else -1
+    """ "2.98 dB (95 % interval 0.52 to 5.44, p = 0.027 after Holm's correction, n = 6 targets)": by
+    how much the better one of the two is better."""
+    assert found.gap is not None, "something is below the best, or better"
     gap = found.gap
+    shown = partial(fixed, digits=digits(task.primary))
+    sign = 1 if gap.mean > 0 else -1
     facts = []
     if gap.method:
         low, high = sorted((sign * gap.low, sign * gap.high))
         facts.append(f"95 % interval {shown(low)} to {shown(high)}")
     if found.p == found.p:
         facts.append(f"{p_equals(found.p)} after Holm's correction")
-        facts.append(f"n = {plural(gap.units, 'target' if task.targets else 'seed')}")
+        facts.append(f"n = {plural(gap.units, _unit(task))}")
     how = f" ({', '.join(facts)})" if facts else ""
-    ahead = quantity(sign * gap.mean, task.primary)
-    return f"{ahead}{how} better than {code(found.below)}"
+    return f"{quantity(abs(gap.mean), task.primary)}{how}"
 
 
 def _cost(task: TaskBoard, found: Lead) -> str:
@@ -117,7 +183,7 @@ def _cost(task: TaskBoard, found: Lead) -> str:
     return " of training, ".join(both)
 
 
-def _named(entries: list[str]) -> str:
+def _named(entries: Sequence[str]) -> str:
     return _listed(list(map(code, entries)))
 
 

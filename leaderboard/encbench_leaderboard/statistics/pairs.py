@@ -52,13 +52,17 @@ def compare_all(cube: Cube) -> Pairs:
     for start in range(0, total, rows):
         part = slice(start, start + rows)
         a, b = cube.values[first[part]], cube.values[second[part]]
-        with np.errstate(invalid="ignore"):
-            # the difference of equal infinite values is 0, not missing
-            gap = np.where(np.isnan(a) | np.isnan(b), np.nan, np.where(a == b, 0.0, a - b))
+        gap = paired_differences(a, b)
         differences[part] = unit_means(gap)
         both = np.where(np.isnan(gap), 0.0, np.maximum(np.abs(a), np.abs(b)))
         scale[part] = both.max(axis=(1, 2), initial=0.0)
     return _pairs(cube.entries, first, second, differences, scale)
+
+
+def paired_differences(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a minus b, NaN where one is missing; the difference of equal infinite values is 0."""
+    with np.errstate(invalid="ignore"):
+        return np.where(np.isnan(a) | np.isnan(b), np.nan, np.where(a == b, 0.0, a - b))
 
 
 def _pairs(

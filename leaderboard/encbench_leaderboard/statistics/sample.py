@@ -39,6 +39,16 @@ def cube(cells: pd.DataFrame, column: str, entries: Sequence[str]) -> Cube:
         return Cube(tuple(entries), total / number)
 
 
+def covered(cells: pd.DataFrame, column: str, entries: Sequence[str]) -> np.ndarray:
+    """(entries, units) bool: whether an entry has a finished cell with a value in a unit."""
+    of = pd.Index(entries).get_indexer(cells["entry"])
+    kept = (of >= 0) & (cells["status"] == "ok").to_numpy() & cells[column].notna().to_numpy()
+    unit, units = pd.factorize(cells["unit"][kept])
+    found = np.zeros((len(entries), len(units)), dtype=bool)
+    found[of[kept], unit] = True
+    return found
+
+
 def unit_means(values: np.ndarray) -> np.ndarray:
     """Means over the repeats that have a value: (…, units, repeats) -> (…, units); NaN if none."""
     present = ~np.isnan(values)

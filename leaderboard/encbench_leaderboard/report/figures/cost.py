@@ -61,8 +61,8 @@ def left_out(found: Tradeoffs) -> list[str]:
     parts = []
     if found.unfinished:
         parts.append(
-            f"{plural(found.unfinished, 'encoding')} that did not finish on as many targets as "
-            f"others {'is' if found.unfinished == 1 else 'are'} left out."
+            f"{plural(found.unfinished, 'encoding')} that did not finish on the same targets as "
+            f"the best {'is' if found.unfinished == 1 else 'are'} left out."
         )
     if found.machines > 1:
         drawn = ", and each has a panel of its own."
