@@ -14,6 +14,8 @@ from encbench_leaderboard.board.table import boards
 from encbench_leaderboard.plot import plot_against
 from encbench_leaderboard.render.panels import plot
 from encbench_leaderboard.report.figures.relation import STYLES, rates_figure, relation_figure
+from encbench_leaderboard.report.standings_table import standings_table
+from encbench_leaderboard.report.tables import cost_table
 from encbench_leaderboard.statistics.intervals import intervals
 
 from encbench.contracts.metric import MetricValue
@@ -342,6 +344,26 @@ def test_an_exact_fit_is_named_and_did_not_fail_to_reach_a_value(results: Result
     assert found.notes == ["2 points left out: PSNR is infinite (exact fit)."]
     with pytest.raises(UsageError, match=r"; 1 point left out: PSNR is infinite \(exact fit\)"):
         against(records[-2:], "training.lr", "psnr")
+
+
+def test_the_best_value_is_that_of_the_curves_metric(results: Results) -> None:
+    end = {"l1": MetricValue(value=0.1, direction="lower", title="L1")}
+    for seed in (0, 1):
+        results.add("ffe", seed=seed, curve="accuracy", metrics=end, best=33.0)
+    records = results.store.records()
+    assert against(records, "training.epochs", "l1").relations[0].title == "L1 ↓"
+    best, step = (against(records, "training.epochs", y) for y in ("best", "best_step"))
+    assert best.relations[0].title == "best accuracy"
+    assert step.relations[0].title == "step of the best accuracy"
+    (task,) = boards(records).tasks
+    titles = [column.title for column in standings_table(task).columns]
+    assert "best accuracy" in titles
+    assert "step of the best accuracy" in [column.title for column in cost_table(task).columns]
+    results.add("mpe", curve="psnr", metrics=end)
+    with pytest.raises(UsageError, match="different metrics, accuracy and psnr, and must not"):
+        against(results.store.records(), "training.epochs", "best")
+    (task,) = boards(results.store.records()).tasks
+    assert not any("best" in column.title for column in standings_table(task).columns)
 
 
 def on_images(results: Results, rate: float, values: dict[str, float | None]) -> None:

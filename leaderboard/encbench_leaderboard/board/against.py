@@ -15,7 +15,7 @@ from encbench.errors import UsageError, did_you_mean, plural
 from encbench.results.palette import natural
 from encbench.results.records import StoredRecord
 from encbench.suite.config import differing, sorted_json
-from encbench.suite.labels import settings_text
+from encbench.suite.labels import settings_text, unique_labels
 from encbench_leaderboard.board.abscissa import (
     FOLLOWS,
     names_of_x,
@@ -32,8 +32,14 @@ from encbench_leaderboard.board.comparable import (
     comparable,
     sentences,
 )
-from encbench_leaderboard.board.entries import unique_labels
-from encbench_leaderboard.board.facts import WHENS, cell_settings, identity, machine
+from encbench_leaderboard.board.facts import (
+    WHENS,
+    MetricInfo,
+    cell_settings,
+    curve_metrics,
+    identity,
+    machine,
+)
 from encbench_leaderboard.board.standings import OVER_DECADES
 from encbench_leaderboard.board.table import (
     Board,
@@ -76,7 +82,7 @@ NUMBERS = {
     },
 }
 """Recorded numbers by the name that a user gives: columns of ``TaskBoard.cells`` to add up, and the
-title of the axis, in which "{}" is the title of the primary metric."""
+title of the axis, in which "{}" is the title of the curve's metric."""
 RECORDED = [name for name in NUMBERS if "." not in name]
 PANELS = 8
 """Maximum number of tasks drawn."""
@@ -276,7 +282,10 @@ def _number(group: TaskBoard, y: str) -> Number:
 def _recorded(group: TaskBoard, y: str) -> Number:
     """The number of that name in ``NUMBERS``."""
     columns, title = NUMBERS[y]
-    title = title.format(group.primary.title)
+    curve = group.primary
+    if y in ("best", "best_step"):
+        curve = _one_curve(group, curve)
+    title = title.format(curve.title)
     values = np.asarray(sum(group.cells[name] for name in columns.split("+")), dtype=np.float64)
     if y == "memory":
         values = values / 2**20
@@ -286,7 +295,20 @@ def _recorded(group: TaskBoard, y: str) -> Number:
         values = np.where(values > 0, values, np.nan)
         taken = group.cells[f"{columns.partition(':')[0]}:size"].notna().to_numpy()
         below = taken & np.isnan(values)
-    return Number(values, title, title, below, infinite=" (exact fit)" if y == "best" else "")
+    exact = " (exact fit)" if y == "best" and curve.direction == "higher" else ""
+    return Number(values, title, title, below, infinite=exact)
+
+
+def _one_curve(group: TaskBoard, default: MetricInfo) -> MetricInfo:
+    """The metric of the curves; the default if there is no curve."""
+    found = curve_metrics(group.facts, group.metrics)
+    if len(found) > 1:
+        raise UsageError(
+            f"curves on {group.label} are of different metrics, "
+            f"{' and '.join(sorted(metric.name for metric in found))}, and must not be compared; "
+            "choose another y"
+        )
+    return found[0] if found else default
 
 
 def _point(cell: _Cell, x: str) -> str:

@@ -351,6 +351,15 @@ def metrics_of(facts: Sequence[Facts]) -> list[MetricInfo]:
     return [first, *found.values()]
 
 
+def curve_metrics(facts: Sequence[Facts], metrics: Sequence[MetricInfo]) -> list[MetricInfo]:
+    """The metrics of the curves that have a best value; a curve's metric may be none of
+    ``metrics``, those measured at the end."""
+    known = {metric.name: metric for metric in metrics}
+    best = NUMBERS.index("best")
+    names = dict.fromkeys(one.curve for one in facts if not np.isnan(one.numbers[best]))
+    return [known.get(name, MetricInfo(name, "", "higher")) for name in names]
+
+
 def _numbers(record: Record) -> list[float | None]:
     rate = record.learning_rate
     # lr_crit is a bound for gradient descent; it does not apply to Adam.

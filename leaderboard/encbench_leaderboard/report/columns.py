@@ -11,13 +11,14 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from encbench_leaderboard.board.facts import STATISTICS
-from encbench_leaderboard.board.table import TaskBoard
+from encbench_leaderboard.board.facts import STATISTICS, Facts, MetricInfo, curve_metrics
 from encbench_leaderboard.report.blocks import Column, Row, Table, Value
 from encbench_leaderboard.report.format import (
     MISSING,
     count,
+    digits,
     eigenvalue,
+    fixed,
     seconds,
     significant,
 )
@@ -146,15 +147,38 @@ def spectrum_columns(when: str) -> list[Source[Standing]]:
     ]
 
 
-def cost_columns(task: TaskBoard) -> list[Source[Standing]]:
+def finished(row: Standing) -> bool:
+    """Whether a cell of the entry finished."""
+    return bool(row["n"])
+
+
+def best_columns(
+    facts: Sequence[Facts], metrics: Sequence[MetricInfo], shown: Callable[[Standing], bool]
+) -> list[Source[Standing]]:
+    """Columns with the best value of the curve and its step, for rows with ``shown(row)``; none
+    if there are curves of several metrics."""
+    found = curve_metrics(facts, metrics)
+    if len(found) != 1:
+        return []
+    (metric,) = found
+    places = partial(fixed, digits=digits(metric))
+
+    def of(name: str) -> Callable[[Standing], float | None]:
+        return lambda row: row[name] if shown(row) else None
+
+    return [
+        numbers("best", f"best {metric.title}", of("best"), places),
+        numbers("best_step", f"step of the best {metric.title}", of("best_step"), count),
+    ]
+
+
+def cost_columns() -> list[Source[Standing]]:
     """Columns with steps, times and memory."""
-    best = f"step of the best {task.primary.title}"
     return [
         numbers("steps", "steps", itemgetter("steps"), count),
         SECONDS,
         numbers("ntk_seconds", "NTK [s]", itemgetter("ntk"), seconds),
         MEMORY,
-        numbers("best_step", best, itemgetter("best_step"), count),
     ]
 
 

@@ -24,6 +24,7 @@ from encbench_leaderboard.report.blocks import Block, Table, Text
 from encbench_leaderboard.report.columns import (
     Source,
     Standing,
+    best_columns,
     codes,
     cost_columns,
     fill,
@@ -33,7 +34,6 @@ from encbench_leaderboard.report.columns import (
 from encbench_leaderboard.report.format import (
     code,
     code_block,
-    count,
     digits,
     fixed,
     one_line,
@@ -121,9 +121,8 @@ def _cells_table(
         numbers("seed", "seed", itemgetter("seed"), "{:.0f}".format),
         texts("status", "status", lambda cell: cell["status"].replace("_", " ")),
         numbers("quality", task.primary.heading, ok(f"metric:{task.primary.name}"), decimals),
-        numbers("best", f"best {task.primary.title}", ok("best"), decimals),
-        numbers("best_step", "at step", ok("best_step"), count),
-        *cost_columns(task)[:-1],
+        *best_columns(listed, task.metrics, lambda cell: cell["status"] == "ok"),
+        *cost_columns(),
         codes("key", "record", lambda cell: cell["stored"].outline.key[:10]),
         codes("again", "run it again", again),
     ]

@@ -6,7 +6,6 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from operator import itemgetter
 
 from encbench.results.records import Record
@@ -21,8 +20,10 @@ from encbench_leaderboard.report.columns import (
     SECONDS,
     Source,
     Standing,
+    best_columns,
     described,
     eigenvalue_columns,
+    finished,
     numbers,
     texts,
 )
@@ -78,8 +79,6 @@ def standings_columns(task: TaskBoard) -> list[Source[Standing]]:
     mixed = metric_conditions(task)[1]
     first, *others = (_quality(task, metric, metric.name in mixed) for metric in task.metrics)
     largest, median, _, smallest = eigenvalue_columns("end")
-    places = partial(fixed, digits=digits(task.primary))
-    best = f"best {task.primary.title}"
     counts: list[Source[Standing]] = []
     if task.targets:
         targets = task.cells["unit"].nunique()
@@ -94,7 +93,7 @@ def standings_columns(task: TaskBoard) -> list[Source[Standing]]:
         ENTRY,
         *counts,
         first,
-        numbers("best", best, lambda row: row["best"] if row["n"] else None, places),
+        *best_columns(task.facts, task.metrics, finished)[:1],
         *others,
         numbers(
             "parameters",

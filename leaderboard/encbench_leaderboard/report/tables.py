@@ -24,10 +24,12 @@ from encbench_leaderboard.report.columns import (
     NO_VALUE,
     Source,
     Standing,
+    best_columns,
     codes,
     cost_columns,
     described,
     fill,
+    finished,
     mean_of_reached,
     numbers,
     spectrum_columns,
@@ -188,7 +190,9 @@ def by_moment(
 
 def cost_table(task: TaskBoard) -> Table:
     """Steps, times and memory of each entry."""
-    return fill("costs", cost_columns(task), task.rows, itemgetter("entry"))
+    best = best_columns(task.facts, task.metrics, finished)
+    sources = [*cost_columns(), *best[1:]]
+    return fill("costs", sources, task.rows, itemgetter("entry"))
 
 
 def settings_table(task: TaskBoard) -> Table | None:
