@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
-from encbench_leaderboard.board.budget import courses, slowdowns
+from encbench_leaderboard.board.against import against
+from encbench_leaderboard.board.budget import Course, courses, slowdowns
 from encbench_leaderboard.board.table import TaskBoard, boards
 from encbench_leaderboard.render import style
 from encbench_leaderboard.render.panels import plot
+from encbench_leaderboard.report.figures.selection import common_note
 from encbench_leaderboard.report.figures.training import profile_figure
 from encbench_leaderboard.report.tables import budget_table
 from encbench_leaderboard.statistics.stability import improvement, split_half
@@ -97,6 +101,89 @@ def test_a_profile_is_of_times_over_the_fastest_of_each_unit(results: Results) -
         drawn = plot(figure, colours(list(figure.legend)))
     assert drawn is not None
     assert {line.get_drawstyle() for line in drawn.axes[0].lines} == {"steps-post"}
+
+
+def on_image(
+    results: Results, encoding: str, image: str, values: list[float], seed: int = 0, **record: Any
+) -> None:
+    """A cell with that quality after 0, 10, … steps and 0, 1, … seconds."""
+    curve = {"curve": np.array(values), "curve_step": 10 * np.arange(len(values))}
+    results.add(
+        encoding,
+        psnr=values[-1],
+        seed=seed,
+        points=0,
+        pictures=False,
+        curves=False,
+        task=f"image:image={image}",
+        task_parameters={"image": image, "asked": ""},
+        data_hash=image * 64,
+        more_arrays=curve,
+        curve_seconds=tuple(range(len(values))),
+        **record,
+    )
+
+
+def texts_of(task: TaskBoard, entry: str) -> dict[str, str]:
+    table = budget_table(task, courses(task))
+    assert table is not None
+    (row,) = (row for row in table.rows if row.entry == entry)
+    return {c.name: v.text for c, v in zip(table.columns, row.values, strict=True)}
+
+
+def test_a_cell_that_failed_never_reached_a_value(results: Results) -> None:
+    for image in "ab":
+        for seed, last in enumerate((31.0, 31.0, 29.0)):
+            on_image(results, "slow", image, [10.0, last], seed)
+            status = "diverged" if seed else "ok"
+            on_image(results, "unstable", image, [10.0, 31.0], seed, status=status)
+            on_image(results, "sure", image, [10.0, 31.0], seed)
+            on_image(results, "stopped", image, [10.0, 31.0], seed)
+        on_image(results, "stopped", image, [10.0], 3, status="interrupted")
+    (task,) = boards(results.store.records()).categories
+    ratios = slowdowns(courses(task), 30.0)
+    assert {entry: np.isfinite(ratio).tolist() for entry, ratio in ratios.items()} == {
+        "sure": [True, True],
+        "slow": [False, False],
+        "stopped": [True, True],
+        "unstable": [False, False],
+    }
+    assert texts_of(task, "unstable")["steps_30"] == "10 (2 of 6)"
+    assert texts_of(task, "unstable")["after_1"] == "31.00"
+    figure = profile_figure(task, courses(task))
+    assert figure is not None
+    assert "how often it reached the value at all with all its seeds." in figure.caption
+    costs = against(results.store.records(), "training.epochs", "steps_to_30")
+    assert [line.encoding for line in costs.relations[0].lines] == ["stopped", "sure"]
+
+
+def test_encodings_are_compared_on_the_targets_that_they_share(results: Results) -> None:
+    for image, last in {"a": 26.0, "b": 36.0, "c": 36.0}.items():
+        for encoding in ("everywhere", "here"):
+            on_image(results, encoding, image, [10.0, last])
+    on_image(results, "easy", "b", [10.0, 33.0])
+    (task,) = boards(results.store.records()).categories
+    found = courses(task)
+    assert {len(ratios) for ratios in slowdowns(found, 25.0).values()} == {3}
+    table = budget_table(task, found)
+    assert table is not None
+    assert [row.entry for row in table.rows] == ["everywhere", "here"]
+    assert common_note(found, "target") == " Left out, because not run on all of these: `easy`."
+    for encoding in ("easy", "easier"):
+        on_image(results, encoding, "c", [10.0, 33.0])
+    on_image(results, "easier", "b", [10.0, 33.0])
+    (task,) = boards(results.store.records()).categories
+    assert texts_of(task, "everywhere")["after_1"] == "36.00"
+    note = common_note(courses(task), "target")
+    assert note == " Over 2 of 3 targets, the same for all encodings."
+
+
+def test_nothing_is_known_before_the_first_evaluation_of_training() -> None:
+    step, value = np.array([0, 25, 100]), np.array([10.0, 25.0, 31.0])
+    course = Course("", step, np.empty(0), value)
+    assert math.isnan(course.after(0.1))
+    assert (course.after(0.3), course.after(1.0)) == (25.0, 31.0)
+    assert math.isnan(replace(course, step=step + 20).after(0.1))
 
 
 def test_improvement_is_the_u_statistic_over_its_pairs() -> None:

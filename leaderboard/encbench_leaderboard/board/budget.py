@@ -10,8 +10,8 @@ from typing import Literal, cast
 
 import numpy as np
 
-from encbench.results.records import StoredRecord
-from encbench_leaderboard.board.facts import MetricInfo, machines
+from encbench_leaderboard.board.comparable import common_units
+from encbench_leaderboard.board.facts import Facts, MetricInfo, machines
 from encbench_leaderboard.board.table import TaskBoard
 
 PARTS = (0.1, 0.3, 1.0)
@@ -20,6 +20,8 @@ VALUES = {"dB": (25.0, 30.0, 35.0), "": (0.8, 0.9, 0.95)}
 """Values to reach, by unit of a metric for which higher is better."""
 CELLS = 500
 """Maximum number of cells for which curves are read: each curve means opening a file."""
+FAILED = ("diverged", "failed", "out_of_memory", "timeout")
+"""Statuses of cells that count as never reaching a value; interrupted ones count as not run."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +32,13 @@ class Course:
     step: np.ndarray  # (n,)
     seconds: np.ndarray  # (n,) training time; empty if not recorded, or on several machines
     value: np.ndarray  # (n,)
+    finished: bool = True  # if not, the other arrays are empty
 
     def after(self, part: float) -> float:
-        """The last value within that fraction of the steps."""
-        return float(self.value[np.searchsorted(self.step, part * self.step[-1], "right") - 1])
+        """The last value within that fraction of the steps; NaN if nothing was evaluated after the
+        start and within it, or if the cell did not finish."""
+        within = (self.step > 0) & (self.step <= part * self.step.max(initial=0))
+        return float(self.value[within][-1]) if within.any() else math.nan
 
     def steps_to(self, value: float) -> float:
         """Steps until the first point at or above the value; infinite if there is none."""
@@ -41,7 +46,8 @@ class Course:
 
     def seconds_to(self, value: float) -> float:
         """Training time until then [s]; infinite if never reached, NaN if not recorded."""
-        return self._first(value, self.seconds) if len(self.seconds) else math.nan
+        known = len(self.seconds) or not self.finished
+        return self._first(value, self.seconds) if known else math.nan
 
     def _first(self, value: float, cost: np.ndarray) -> float:
         reached = np.flatnonzero(self.value >= value)
@@ -67,13 +73,12 @@ class Until:
         return f"{kind} until {metric.title} was {self.value:g}{unit}"
 
     def costs(self, task: TaskBoard) -> np.ndarray:
-        """Cost of each cell, (cells,): infinite if it never reached the value, NaN if it has no
-        curve of the primary metric or no times with it."""
+        """Cost of each cell, (cells,): infinite if it never reached the value or failed, NaN if it
+        has no curve of the primary metric or no times with it."""
         sign = 1.0 if task.primary.direction == "higher" else -1.0
         found = []
         for one in task.facts:
-            finished = one.status == "ok" and one.curve == task.primary.name
-            course = _course(one.stored, "", True) if finished else None
+            course = _course(one, task.primary, "", True)
             if course is None:
                 found.append(math.nan)
                 continue
@@ -89,8 +94,8 @@ def values_of(metric: MetricInfo) -> Sequence[float]:
 
 
 def courses(task: TaskBoard) -> dict[str, list[Course]]:
-    """Curves of the finished cells by entry, best first; empty if there are more than ``CELLS``
-    cells, or if curves are not of the primary metric."""
+    """Curves of the finished and failed cells of entries with finished ones, best first; empty if
+    there are more than ``CELLS`` cells, or if curves are not of the primary metric."""
     if len(task.records) > CELLS:
         return {}
     comparable = len(machines(task.facts)) == 1
@@ -98,16 +103,34 @@ def courses(task: TaskBoard) -> dict[str, list[Course]]:
     found = {}
     for entry in task.standings["entry"]:
         of_entry = [
-            _course(one.stored, units[id(one)], comparable)
+            _course(one, task.primary, units[id(one)], comparable)
             for one in task.facts_of_entry(entry)
-            if one.status == "ok" and one.curve == task.primary.name
         ]
-        if kept := [course for course in of_entry if course is not None]:
+        kept = [course for course in of_entry if course is not None]
+        if any(course.finished for course in kept):
             found[entry] = kept
     return found
 
 
-def _course(stored: StoredRecord, unit: str, comparable: bool) -> Course | None:
+def on_common_units(found: Mapping[str, Sequence[Course]]) -> dict[str, list[Course]]:
+    """The curves on the units that can be compared, see ``common_units``; entries that were not run
+    on all of these are left out."""
+    sets = {entry: frozenset(course.unit for course in of) for entry, of in found.items()}
+    units = common_units(sets.values())
+    return {
+        entry: [course for course in of if course.unit in units]
+        for entry, of in found.items()
+        if units <= sets[entry]
+    }
+
+
+def _course(one: Facts, metric: MetricInfo, unit: str, comparable: bool) -> Course | None:
+    """None if the cell has no curve of that metric, or was interrupted."""
+    if one.status in FAILED:
+        return Course(unit, np.empty(0), np.empty(0), np.empty(0), finished=False)
+    if one.status != "ok" or one.curve != metric.name:
+        return None
+    stored = one.stored
     curve = stored.some_arrays("curve_step", "curve")
     step, value = curve.get("curve_step"), curve.get("curve")
     if step is None or value is None or len(step) != len(value) or not len(step):
@@ -121,16 +144,17 @@ def slowdowns(found: Mapping[str, Sequence[Course]], value: float) -> dict[str, 
     """Performance ratios of each entry, one per unit on which any entry reached the value: its time
     to the value divided by the fastest entry's, infinite if it did not reach the value.
 
-    A unit's time is the mean over its cells. Source: Dolan and Moré, "Benchmarking Optimization
-    Software with Performance Profiles", Mathematical Programming 91, 2002.
+    All are over the same units, see ``on_common_units``. A unit's time is the mean over its cells,
+    infinite if one of them did not reach the value or failed. Source: Dolan and Moré, "Benchmarking
+    Optimization Software with Performance Profiles", Mathematical Programming 91, 2002.
     """
+    found = on_common_units(found)
     units = list(dict.fromkeys(course.unit for of in found.values() for course in of))
     times = np.full((len(found), len(units)), math.inf)
     for row, of_entry in enumerate(found.values()):
         for column, unit in enumerate(units):
             taken = [course.seconds_to(value) for course in of_entry if course.unit == unit]
-            if taken:
-                times[row, column] = np.mean(taken)
+            times[row, column] = np.mean(taken)
     times = np.where(np.isnan(times), math.inf, times)
     fastest = times.min(axis=0, initial=math.inf)
     solved = np.isfinite(fastest)

@@ -32,6 +32,7 @@ from encbench_leaderboard.report.details import entry_details
 from encbench_leaderboard.report.figures.cost import cost_figure, front_text
 from encbench_leaderboard.report.figures.predictions import lines_figure, sheet, thumbnails
 from encbench_leaderboard.report.figures.relation import rates_figure
+from encbench_leaderboard.report.figures.selection import common_note
 from encbench_leaderboard.report.figures.spectra import levels_figure, spectra_figure
 from encbench_leaderboard.report.figures.training import bands_figure, curves_figure, profile_figure
 from encbench_leaderboard.report.format import code, plain, shell_word
@@ -237,7 +238,8 @@ def _folds(task: TaskBoard, *, pooled: bool, curves: bool) -> Iterator[Block | N
         yield _fold("Each encoding and the next one", *sure)
     found = courses(task) if curves else {}
     if budget := tables.budget_table(task, found):
-        yield _fold("Shorter training, and time to quality", Text(notes.BUDGET), budget)
+        about = f"{notes.BUDGET}{common_note(found, 'target') if task.targets else ''}"
+        yield _fold("Shorter training, and time to quality", Text(about), budget)
     yield profile_figure(task, found)
     if curves and (bands := bands_figure(task)) and bands.panels:
         yield _fold("Error by spatial frequency during training", bands)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from operator import attrgetter, itemgetter
@@ -13,7 +14,7 @@ from encbench.results.kernel_summary import SpectrumSummary
 from encbench.runs.tuning_report import Summary, TunedEncoding, TuneResult
 from encbench.suite.config import differing
 from encbench.suite.labels import shortened
-from encbench_leaderboard.board.budget import PARTS, Course, values_of
+from encbench_leaderboard.board.budget import PARTS, Course, on_common_units, values_of
 from encbench_leaderboard.board.facts import WHENS, cell_settings
 from encbench_leaderboard.board.overview import Overview
 from encbench_leaderboard.board.table import TaskBoard
@@ -135,13 +136,20 @@ def adjacent_table(task: TaskBoard) -> Table | None:
 
 
 def budget_table(task: TaskBoard, found: Mapping[str, Sequence[Course]]) -> Table | None:
-    """Quality after fractions of the steps, and steps and seconds until it reached given values;
-    None without curves of the primary metric."""
+    """Quality after fractions of the steps, and steps and seconds until it reached given values; in
+    a category over common targets, see ``on_common_units``. None without curves of the primary
+    metric."""
+    if task.targets:
+        found = on_common_units(found)
     shown = partial(fixed, digits=digits(task.primary))
     unit = f" {task.primary.unit}" if task.primary.unit else ""
 
     def after(part: float) -> Callable[[str], float]:
-        return lambda entry: float(np.mean([course.after(part) for course in found[entry]]))
+        def mean(entry: str) -> float:
+            values = [course.after(part) for course in found[entry] if course.finished]
+            return float(np.mean(values)) if values else math.nan
+
+        return mean
 
     def until(entry: str, value: float, cost: str) -> Value:
         costs = [getattr(c, f"{cost}_to")(value) for c in found[entry]]

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from encbench.errors import plural
 from encbench.results.records import StoredRecord
+from encbench_leaderboard.board.budget import Course, on_common_units
 from encbench_leaderboard.board.facts import Facts
 from encbench_leaderboard.board.table import TaskBoard
+from encbench_leaderboard.report.format import code
 
 SHOWN = 10
 """Maximum number of entries named in a figure: the number of distinguishable colours."""
@@ -55,6 +57,23 @@ def best_note(task: TaskBoard) -> str:
     """A sentence for a caption if more entries finished than are named; else ""."""
     finished = int((task.standings["n"] > 0).sum())
     return f" The best {SHOWN} of {plural(finished, 'encoding')} are named." * (finished > SHOWN)
+
+
+def common_note(found: Mapping[str, Sequence[Course]], unit: str) -> str:
+    """Sentences on what ``on_common_units`` leaves out; "" if nothing.
+
+    Args:
+        found: curves by entry.
+        unit: what a unit is: "target" or "seed".
+    """
+    kept = on_common_units(found)
+    every, shared = (
+        len({course.unit for of in some.values() for course in of}) for some in (found, kept)
+    )
+    note = f" Over {shared} of {plural(every, unit)}, the same for all encodings."
+    others = [code(entry) for entry in found if entry not in kept]
+    without = f" Left out, because not run on all of these: {', '.join(others)}."
+    return note * (shared < every) + without * bool(others)
 
 
 def has_arrays(stored: StoredRecord) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from encbench.results.records import Record, StoredRecord
-from encbench_leaderboard.board.budget import Course, slowdowns, values_of
+from encbench_leaderboard.board.budget import Course, on_common_units, slowdowns, values_of
 from encbench_leaderboard.board.facts import Facts
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.report.blocks import Axis, Figure, HeatMap, Panel, Series
@@ -18,6 +18,7 @@ from encbench_leaderboard.report.figures.selection import (
     SHOWN,
     best_entries,
     best_note,
+    common_note,
     finished_with_arrays,
     first_cells,
     has_arrays,
@@ -210,22 +211,23 @@ def _map(stored: StoredRecord) -> HeatMap | None:
 def profile_figure(task: TaskBoard, found: Mapping[str, Sequence[Course]]) -> Figure | None:
     """Performance profiles: a panel for each value that an encoding reaches; None for fewer than
     two units, whose profile would be a single step, for one encoding, or if no value is reached."""
-    units = {course.unit for of_entry in found.values() for course in of_entry}
+    kept = on_common_units(found)
+    units = {course.unit for of_entry in kept.values() for course in of_entry}
     reached = {value: slowdowns(found, value) for value in values_of(task.primary)}
     panels = [(value, ratios) for value, ratios in reached.items() if ratios]
-    if len(units) < 2 or len(found) < 2 or not panels:
+    if len(units) < 2 or len(kept) < 2 or not panels:
         return None
-    unit = "targets" if task.targets else "seeds"
+    unit, with_all = ("target", " with all its seeds") if task.targets else ("seed", "")
     what = plain(task.primary.title)
     return Figure(
         "profile",
-        f"share of the {unit} on which {task.primary.title} reached a value, against the time",
-        f"Performance profiles (Dolan & Moré, 2002): of the {unit} on which any encoding reached "
+        f"share of the {unit}s on which {task.primary.title} reached a value, against the time",
+        f"Performance profiles (Dolan & Moré, 2002): of the {unit}s on which any encoding reached "
         f"that {what}, the share on which this one did within τ times the training time of the "
         "fastest. At τ = 1: how often an encoding was the fastest; at the right end of a line: how "
-        "often it reached the value at all.",
-        lambda: [_profile(task, value, ratios, unit) for value, ratios in panels],
-        {entry: entry for entry in list(found)[:SHOWN]},
+        f"often it reached the value at all{with_all}.{common_note(found, unit)}",
+        lambda: [_profile(task, value, ratios, f"{unit}s") for value, ratios in panels],
+        {entry: entry for entry in list(kept)[:SHOWN]},
     )
 
 
