@@ -91,6 +91,17 @@ def test_an_exact_fit_with_one_seed_does_not_hide_the_others(results: Results) -
     assert (best.above, best.beaten_by) == (1, 1)
 
 
+def test_an_exact_fit_counts_against_a_method_as_it_does_in_the_standings(
+    results: Results,
+) -> None:
+    for seed, (once, steady) in enumerate([(float("inf"), 40.0), (25.0, 27.0), (24.0, 27.0)]):
+        add(results, "exact once", once, seed=seed)
+        add(results, "steady", steady, seed=seed)
+    (task,) = load_board(results.directory)[0].tasks
+    # 40 dB for the exact fit: a mean of 29.67 dB, and of 31.33 dB for the other
+    assert [(one.above, one.beaten_by) for one in without_network(task)] == [(2, 2), (2, 2)]
+
+
 def test_lower_values_can_be_better(results: Results) -> None:
     def loss(value: float) -> dict[str, MetricValue]:
         return {"loss": MetricValue(value=value, direction="lower")}

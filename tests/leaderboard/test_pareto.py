@@ -22,9 +22,10 @@ from encbench.suite.config import PluginRef
 from tests.leaderboard.results import Results, provenance
 
 number = st.integers(0, 4).map(float)
+quality = number | st.sampled_from([np.inf, -np.inf])
 
 
-@given(st.lists(st.tuples(number, number), max_size=9), st.booleans())
+@given(st.lists(st.tuples(number, quality), max_size=9), st.booleans())
 def test_the_front_is_what_nothing_dominates(points: list[tuple[float, float]], higher: bool):
     sign = 1 if higher else -1
     expected = [
@@ -151,6 +152,19 @@ def test_as_many_targets_are_not_the_same_targets(results: Results) -> None:
     found = tradeoffs(boards(results.store.records()).categories[0])
     assert set(found.panels[0].points["entry"]) == {"a", "b"}
     assert found.unfinished == 1
+
+
+def test_an_exact_fit_dominates_and_has_no_mark(results: Results) -> None:
+    for name, psnr in (("a", np.inf), ("b", 40.0)):
+        results.add(name, psnr=psnr)
+    found = of(results)
+    for panel in found.panels:
+        points = panel.points.set_index("entry")
+        assert points["front"].to_dict() == {"a": True, "b": False}
+    assert drawn(results).axes[0].get_ylim()[1] < np.inf
+    block = cost_figure(boards(results.store.records()).tasks[0])
+    assert block is not None
+    assert "Infinite means have no mark." in block.caption
 
 
 def test_what_failed_has_no_mark(results: Results) -> None:

@@ -402,8 +402,29 @@ def test_one_exact_seed_is_not_the_mean_of_all(results: Results) -> None:
         results.add("good", psnr=40.0 + seed, seed=seed)
     task = board_of(results).tasks[0]
     assert list(task.standings["entry"]) == ["good", "lucky"]
-    assert standings_of(task)[1]["PSNR [dB] ↑"] == "31.00; 1 of 3 ∞"
+    assert standings_of(task)[1]["PSNR [dB] ↑"] == "34.67; 1 of 3 ∞"  # 42 for ∞
     assert task.standings["metric:psnr|low"].isna()[1]
+
+
+def test_an_exact_fit_never_lowers_a_rank(results: Results) -> None:
+    for seed, (a, b) in enumerate([(30.0, 31.0), (40.0, math.inf), (35.0, 35.5)]):
+        results.add("a", psnr=a, seed=seed)
+        results.add("b", psnr=b, seed=seed)
+    table = board_of(results).tasks[0].standings
+    assert list(table["entry"]) == ["b", "a"]
+    assert list(table["metric:psnr"]) == [35.5, 35.0]
+
+
+@pytest.mark.parametrize(("direction", "worst"), [("lower", math.inf), ("higher", -math.inf)])
+def test_an_infinitely_bad_value_counts(results: Results, direction: Any, worst: float) -> None:
+    sign = math.copysign(1, worst)
+    for seed, (a, b) in enumerate([(0.1, 0.2), (math.inf, 0.213), (0.12, 0.226)]):
+        for entry, value in (("a", a), ("b", b)):
+            metrics = {"error": MetricValue(value=sign * value, direction=direction)}
+            results.add(entry, metrics=metrics, curve="error", seed=seed)
+    table = board_of(results).tasks[0].standings
+    assert list(table["entry"]) == ["b", "a"]
+    assert table["metric:error"][1] == worst
 
 
 def test_a_network_that_fills_nothing_is_marked(results: Results) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import statistics
 from pathlib import Path
@@ -214,6 +215,34 @@ def test_nothing_leads_what_could_not_be_tested(results: Results) -> None:
     assert text.startswith("**`a` leads the entries that can be tested**: 10.00 dB (95 % interval")
     assert "better than `c`" in text
     assert text.endswith("Not tested against `a`: `b`, with fewer than two seeds in common.")
+
+
+def test_exact_fits_are_the_reason_for_no_test(results: Results) -> None:
+    add(results, "a", math.inf, math.inf, math.inf)
+    add(results, "b", 40.0, 41.0, 42.0)
+    assert verdict_on(board_of(results)) == (
+        "**Not tested**: `a` fits exactly, and infinite differences cannot be tested. `a` has the "
+        "best PSNR, ∞ dB, ahead of `b` with 41.00 dB."
+    )
+
+
+def test_one_exact_fit_is_the_reason_for_no_test(results: Results) -> None:
+    add(results, "a", 30.0, 40.0, 35.0)
+    add(results, "b", 31.0, math.inf, 35.5)
+    assert verdict_on(board_of(results)) == (
+        "**Not tested**: infinite differences cannot be tested. `b` has the best PSNR, 35.50 dB, "
+        "ahead of `a` with 35.00 dB."
+    )
+
+
+def test_two_infinite_errors_are_no_exact_fits(results: Results) -> None:
+    for entry, values in (("a", (math.inf, 1.0, 1.0)), ("b", (2.0, math.inf, 2.0))):
+        for seed, value in enumerate(values):
+            metrics = {"l1": MetricValue(value=value, direction="lower")}
+            results.add(entry, metrics=metrics, curve="l1", seed=seed, **QUICK)
+    assert verdict_on(board_of(results)) == (
+        "**Not tested**: infinite differences cannot be tested. `a` and `b` have the best l1, ∞."
+    )
 
 
 def test_what_finished_on_fewer_targets_is_not_told_to_be_missing(results: Results) -> None:

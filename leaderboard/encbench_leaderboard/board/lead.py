@@ -99,8 +99,7 @@ def _compared(
     Args:
         differences: (others, units, repeats), the best minus each of the others.
     """
-    means = unit_means(differences)
-    common = (~np.isnan(means)).sum(axis=1)
+    common = (~np.isnan(differences)).any(axis=2).sum(axis=1)
     untested: list[Compared] = ["few" if number < 2 else "infinite" for number in common]
     found = {e: (kind, math.nan) for e, kind in zip(others, untested, strict=True)}
     pairs = task.pairs
@@ -121,9 +120,11 @@ def _by_value(
     task: TaskBoard, differences: np.ndarray, others: Sequence[str]
 ) -> dict[str, Compared]:
     """The others by their mean difference from the best, for want of tests."""
-    means = unit_means(unit_means(differences))
+    with np.errstate(invalid="ignore"):
+        means = unit_means(unit_means(differences))
     smallest = smallest_gap(task.primary)
+    tied = {row["entry"] for row in task.rows if row["rank"] == task.rows[0]["rank"]}
     return {
-        entry: "equal" if abs(mean) < smallest or mean == 0 else "below"
+        entry: "equal" if abs(mean) < smallest or mean == 0 or entry in tied else "below"
         for entry, mean in zip(others, means, strict=True)
     }

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from encbench_leaderboard.board.standings import exact_fits_capped
 from encbench_leaderboard.board.table import TaskBoard, metric_conditions
 from encbench_leaderboard.statistics.holm import holm
 from encbench_leaderboard.statistics.pairs import ALPHA, p_values
@@ -37,7 +38,8 @@ def without_network(task: TaskBoard) -> list[NoNetwork]:
     sign = 1.0 if primary.direction == "higher" else -1.0
     found = []
     for name, values in _values(task).items():
-        leads = _mean_leads(_leads(task, name), values.get(primary.name, 0.0))
+        capped = exact_fits_capped(task.cells, primary)
+        leads = _mean_leads(_leads(task, name, capped), values.get(primary.name, 0.0))
         # the method stands above the first entry that is worse
         worse = leads < 0
         above = int(worse.argmax()) if worse.any() else len(leads)
@@ -48,7 +50,8 @@ def without_network(task: TaskBoard) -> list[NoNetwork]:
 def surely_better(task: TaskBoard, method: NoNetwork) -> int | None:
     """Number of ranked entries that are significantly better than a method, by tests over targets
     (or seeds of one task) with Holm's correction over entries; None if nothing can be tested."""
-    leads, value = _leads(task, method.name), method.values.get(task.primary.name, 0.0)
+    found = task.cells[f"metric:{task.primary.name}"].to_numpy()
+    leads, value = _leads(task, method.name, found), method.values.get(task.primary.name, 0.0)
     p, _ = p_values(leads, np.full(len(leads), abs(value)))
     if np.isnan(p).all():
         return None
@@ -57,21 +60,28 @@ def surely_better(task: TaskBoard, method: NoNetwork) -> int | None:
 
 
 def _mean_leads(leads: np.ndarray, value: float) -> np.ndarray:
-    """(entries,) means over units, of finite leads if there are any, as in the standings; 0 up to
-    rounding of the method's value."""
-    finite = np.isfinite(leads)
-    kept = finite | ~finite.any(axis=1, keepdims=True)
-    means = unit_means(np.where(kept, leads, np.nan))
+    """(entries,) means over units; 0 up to rounding of the method's value."""
+    with np.errstate(invalid="ignore"):
+        means = unit_means(leads)
     return np.where(np.abs(means) <= 1e-12 * abs(value), 0.0, means)
 
 
-def _leads(task: TaskBoard, method: str) -> np.ndarray:
+def _leads(task: TaskBoard, method: str, values: np.ndarray) -> np.ndarray:
     """(entries, units) by how much each ranked entry is better than a method, on each target (or
-    with each seed of one task); NaN where one of them has no value."""
+    with each seed of one task); NaN where one of them has no value, and on targets where the method
+    is exact if it is not on all.
+
+    Args:
+        values: (cells,) values of the entries.
+    """
     name = task.primary.name
     here = {each.label: _values(each).get(method, {}) for each in task.targets or (task,)}
     baseline = task.cells["target"].map({label: of.get(name) for label, of in here.items()})
-    gaps = task.cells.assign(gap=task.cells[f"metric:{name}"] - baseline.astype(float))
+    baseline = baseline.astype(float)
+    exact = baseline == (np.inf if task.primary.direction == "higher" else -np.inf)
+    if not exact.all():
+        baseline = baseline.mask(exact)
+    gaps = task.cells.assign(gap=values - baseline)
     ranked = task.standings["rank"].notna()
     leads = unit_means(cube(gaps, "gap", list(task.standings["entry"][ranked])).values)
     return leads if task.primary.direction == "higher" else -leads

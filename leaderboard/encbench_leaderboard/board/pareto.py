@@ -51,15 +51,15 @@ class Tradeoffs:
 
 
 def front(cost: np.ndarray, quality: np.ndarray, *, higher: bool) -> np.ndarray:
-    """Pareto front of cost (n,) and quality (n,), both finite: (n,) bool. An entry is on it unless
+    """Pareto front of cost (n,) and quality (n,), neither NaN: (n,) bool. An entry is on it unless
     another costs no more and is at least as good, and is strictly better in one of the two."""
     if not len(cost):
         return np.zeros(0, dtype=bool)
     gain = quality if higher else -quality
     # by cost ascending, then by quality descending
     points, place = np.unique(np.column_stack([cost, -gain]), axis=0, return_inverse=True)
-    before = np.concatenate([[-np.inf], np.maximum.accumulate(-points[:-1, 1])])
-    found: np.ndarray = (-points[:, 1] > before)[place.reshape(-1)]
+    best = np.maximum.accumulate(-points[:, 1])
+    found: np.ndarray = np.concatenate([[True], best[1:] > best[:-1]])[place.reshape(-1)]
     return found
 
 
@@ -107,7 +107,7 @@ def _finished(task: TaskBoard) -> tuple[Columns, int]:
         "quality_low": task.standings[f"{name}|low"].to_numpy(),
         "quality_high": task.standings[f"{name}|high"].to_numpy(),
     }
-    done = np.isfinite(columns["quality"]) & (task.standings["n"].to_numpy() > 0)
+    done = ~np.isnan(columns["quality"]) & (task.standings["n"].to_numpy() > 0)
     whole = done
     if task.targets and done.any():
         targets = covered(task.cells, name, columns["entry"].tolist())

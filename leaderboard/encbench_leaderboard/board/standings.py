@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from operator import itemgetter
 
 import numpy as np
@@ -13,7 +14,7 @@ from encbench_leaderboard.board.facts import WHENS, MetricInfo
 from encbench_leaderboard.statistics.intervals import Interval, intervals
 from encbench_leaderboard.statistics.pairs import Pairs, compare_all
 from encbench_leaderboard.statistics.ranks import rank_intervals
-from encbench_leaderboard.statistics.sample import cube, group_means
+from encbench_leaderboard.statistics.sample import cube, group_means, unit_means
 
 MAY_BE_BELOW_FLOOR = ("median", "quantile_10", "minimum")
 OVER_DECADES = ("floor", "maximum", *MAY_BE_BELOW_FLOOR)
@@ -41,7 +42,8 @@ def standings(
     95 % interval of the mean, NaN for none), ``|interval`` (its method) and ``|n``; "rank" by
     value; "rank_low" and "rank_high", the ranks compatible with the tests; "tested", whether there
     was a test; "tied", whether none distinguishes the entry from the one above. Means are over
-    units; each unit contributes the mean of its cells. Means of eigenvalues and floors are
+    units; each unit contributes the mean of its cells. On infinite values see
+    ``exact_fits_capped``. Means of eigenvalues and floors are
     geometric, over the cells whose value is above the floor.
     """
     finished = (cells["status"] == "ok").to_numpy()
@@ -60,7 +62,7 @@ def standings(
     columns["n"], columns["cells"] = count(finished), count(np.ones(len(cells)))
     for metric in metrics:
         name = f"metric:{metric.name}"
-        of_metric = _intervals(cells, name, names)
+        of_metric = _intervals(cells, metric, names)
         columns |= {
             name: np.array([interval.mean for interval in of_metric]),
             f"{name}|low": np.array([interval.low for interval in of_metric]),
@@ -108,10 +110,40 @@ def _mixed(
     return conditions.index[conditions > 1].to_numpy()
 
 
-def _intervals(cells: pd.DataFrame, column: str, entries: list[str]) -> list[Interval]:
+def _intervals(cells: pd.DataFrame, metric: MetricInfo, entries: list[str]) -> list[Interval]:
+    """Mean and interval of each entry; means with infinite values as in ``exact_fits_capped``."""
+    name = f"metric:{metric.name}"
+    capped = cells.assign(**{name: exact_fits_capped(cells, metric)})
+    found: list[Interval] = []
     # a cube of thousands of entries with different seeds would be nearly empty
-    parts = (entries[start : start + AT_ONCE] for start in range(0, len(entries), AT_ONCE))
-    return [found for part in parts for found in intervals(cube(cells, column, part).values)]
+    for start in range(0, len(entries), AT_ONCE):
+        part = entries[start : start + AT_ONCE]
+        values = cube(cells, name, part).values
+        of_part = intervals(values)
+        if np.isinf(values).any():
+            means = unit_means(unit_means(cube(capped, name, part).values))
+            infinite = np.isinf(values).any(axis=(1, 2))
+            of_part = [
+                replace(interval, mean=mean) if changed else interval
+                for interval, mean, changed in zip(of_part, means.tolist(), infinite, strict=True)
+            ]
+        found += of_part
+    return found
+
+
+def exact_fits_capped(cells: pd.DataFrame, metric: MetricInfo) -> np.ndarray:
+    """(cells,) values of a metric, in which an infinitely good one (an exact fit has a PSNR of ∞)
+    is the best finite value of all cells, so that a mean exists and no exact fit lowers it. An
+    entry without any other value keeps them. An infinitely bad value is left as it is."""
+    values: np.ndarray = cells[f"metric:{metric.name}"].to_numpy(dtype=np.float64)
+    sign = 1.0 if metric.direction == "higher" else -1.0
+    known = (cells["status"] == "ok").to_numpy() & ~np.isnan(values)
+    exact = known & (values == sign * np.inf)
+    finite = values[known & np.isfinite(values)]
+    if not exact.any() or not len(finite):
+        return values
+    mixed = exact & cells["entry"].isin(cells["entry"][known & ~exact]).to_numpy()
+    return np.where(mixed, sign * (sign * finite).max(), values)
 
 
 def _of_entries(shown: pd.DataFrame, place: np.ndarray) -> dict[str, np.ndarray]:

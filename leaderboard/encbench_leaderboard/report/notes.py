@@ -56,7 +56,9 @@ def metric_notes(task: TaskBoard, metrics: Sequence[MetricInfo]) -> list[str]:
     columns = {metric: f"metric:{metric.name}" for metric in metrics}
     table = task.standings
     if any((np.isfinite(table[c]) & (table[f"{c}|infinite"] > 0)).any() for c in columns.values()):
-        notes.append("A mean leaves out infinite values where others are finite (1 of 3 ∞).")
+        notes.append(
+            "In a mean, an exact fit (1 of 3 ∞) counts as the best finite value of the table."
+        )
     if any(m.can_collapse and table[f"{c}|zero"].any() for m, c in columns.items()):
         notes.append("Collapsed: the value is exactly 0, as when a network predicts nothing.")
     return notes + [

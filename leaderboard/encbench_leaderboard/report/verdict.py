@@ -118,7 +118,10 @@ def _why_not_tested(task: TaskBoard, found: Lead) -> str:
     unit = _unit(task)
     other = found.below or found.equal[0]
     if other in found.infinite:
-        return "**Not tested**: infinite differences cannot be tested."
+        mean = _row(task, found.best)[f"metric:{task.primary.name}"]
+        exact = mean == (math.inf if task.primary.direction == "higher" else -math.inf)
+        why = f"{code(found.best)} fits exactly, and " if exact else ""
+        return f"**Not tested**: {why}infinite differences cannot be tested."
     if int(task.cells["unit"].nunique()) == 1:
         return f"**Too few to tell**: one {unit} is too few to test."
     both = f"{code(found.best)} and {code(other)}"

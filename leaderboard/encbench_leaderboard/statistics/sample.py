@@ -41,7 +41,7 @@ def cube(cells: pd.DataFrame, column: str, entries: Sequence[str]) -> Cube:
 
 def covered(cells: pd.DataFrame, column: str, entries: Sequence[str]) -> np.ndarray:
     """(entries, units) bool: whether an entry has a finished cell with a value in a unit."""
-    of = pd.Index(entries).get_indexer(cells["entry"])
+    of = pd.Index(entries).get_indexer(pd.Index(cells["entry"]))
     kept = (of >= 0) & (cells["status"] == "ok").to_numpy() & cells[column].notna().to_numpy()
     unit, units = pd.factorize(cells["unit"][kept])
     found = np.zeros((len(entries), len(units)), dtype=bool)

@@ -31,12 +31,18 @@ def cost_figure(task: TaskBoard) -> Figure | None:
     if not found.panels:
         return None
     points = pd.concat([panel.points for panel in found.panels])
+    if not np.isfinite(points["quality"]).any():
+        return None
     quality = _quality(found, points)
     return Figure(
         "cost",
         f"{task.primary.title} against parameters, seconds of training and peak memory",
         _caption(found, points),
-        lambda: [_panel(panel, quality) for panel in found.panels],
+        lambda: [
+            _panel(panel, quality)
+            for panel in found.panels
+            if np.isfinite(panel.points["quality"]).any()
+        ],
         {entry: entry for entry in _named(points)},
     )
 
@@ -51,6 +57,8 @@ def _caption(found: Tradeoffs, points: pd.DataFrame) -> str:
     if (points["cost_low"] < points["cost_high"]).any():
         parts.append("A horizontal bar spans the smallest to the largest cost.")
     parts += left_out(found)
+    if np.isinf(points["quality"]).any():
+        parts.append("Infinite means have no mark.")
     if (most := max(len(panel.points) for panel in found.panels)) > MARKS:
         parts.append(f"{MARKS} marks are drawn of {most:,}.")
     return " ".join(parts)
@@ -111,14 +119,15 @@ def _named(points: pd.DataFrame) -> list[str]:
 
 
 def _panel(panel: CostPoints, quality: Axis) -> Panel:
-    points = panel.points
+    points = panel.points[np.isfinite(panel.points["quality"])]
     log = points["cost_high"].max() > 8 * points["cost_low"].min()
     drawn = points.sort_values("front", ascending=False, kind="stable")[:MARKS].sort_index()
     stair = points[points["front"]].sort_values("cost")
     x, y = (stair[name].to_numpy() for name in ("cost", "quality"))
-    front = Series("", x, y, "steps", label="Pareto front")
+    # of a front of infinite means, nothing is left to draw
+    front = [Series("", x, y, "steps", label="Pareto front")] if len(stair) else []
     axis = Axis(f"{panel.label} ↓", "log" if log else "linear")
-    return Panel(axis, quality, [*(_point(row) for row in rows_of(drawn)), front], panel.where)
+    return Panel(axis, quality, [*(_point(row) for row in rows_of(drawn)), *front], panel.where)
 
 
 def _point(row: Mapping[str, Any]) -> Series:
@@ -146,6 +155,7 @@ def _quality(found: Tradeoffs, points: pd.DataFrame) -> Axis:
     An error that spans decades has a log axis; if higher is better, the axis is linear.
     """
     values = points[["quality", "quality_low", "quality_high"]].to_numpy(dtype=np.float64)
+    values = values[np.isfinite(values[:, 0])]
     low, high = values[:, 0].min(), values[:, 0].max()
     log = found.metric.direction == "lower" and low > 0 and high > 8 * low
     if log:
