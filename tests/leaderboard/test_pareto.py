@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from io import StringIO
+
 import numpy as np
 import pytest
 from encbench_leaderboard.board.pareto import Tradeoffs, front, tradeoffs
 from encbench_leaderboard.board.table import boards
 from encbench_leaderboard.render import style
 from encbench_leaderboard.render.panels import plot
+from encbench_leaderboard.render.terminal import print_standings
+from encbench_leaderboard.report.build import describe, load_board
 from encbench_leaderboard.report.figures.cost import cost_figure, front_text, left_out
 from encbench_leaderboard.report.figures.selection import SHOWN
 from hypothesis import given
@@ -15,6 +19,7 @@ from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from rich.console import Console
 
 from encbench.contracts.metric import MetricValue
 from encbench.results import palette
@@ -152,6 +157,62 @@ def test_as_many_targets_are_not_the_same_targets(results: Results) -> None:
     found = tradeoffs(boards(results.store.records()).categories[0])
     assert set(found.panels[0].points["entry"]) == {"a", "b"}
     assert found.unfinished == 1
+
+
+def on_machine(results: Results, name: str, image: str, seconds: float, machine: str) -> None:
+    results.add(
+        name,
+        task=f"image:image={image}",
+        data_hash=image,
+        points=0,
+        durations={"training": seconds},
+        provenance=provenance(machine=machine),
+    )
+
+
+def test_times_are_compared_on_the_same_targets_of_a_machine(results: Results) -> None:
+    on_machine(results, "a", "small", 10.0, "m1")
+    on_machine(results, "a", "large", 100.0, "m1")
+    on_machine(results, "b", "small", 12.0, "m1")
+    on_machine(results, "b", "large", 60.0, "m2")
+    category = boards(results.store.records()).categories[0]
+    found = tradeoffs(category)
+    times = {p.where: p for p in found.panels if p.cost == "training"}
+    (first,) = [p for where, p in times.items() if "m1" in where]
+    assert first.points.set_index("entry")["cost"].to_dict() == {"a": 55.0}
+    assert first.lacking == 1
+    text = front_text(found)
+    assert text is not None
+    assert "`a`; dominated: 0 of 1; left out: 1 with training time on only some" in text.markdown
+    assert any("only some of its targets" in said for said in left_out(found))
+    on_machine(results, "b", "third", 1.0, "m1")
+    on_machine(results, "a", "third", 1.0, "m2")
+    assert cost_figure(boards(results.store.records()).categories[0]) is not None
+
+
+def test_the_terminal_warns_of_times_of_different_machines(results: Results) -> None:
+    for seed, machine in enumerate(("m1", "m2")):
+        results.add("a", seed=seed, provenance=provenance(machine=machine), points=0)
+    out = StringIO()
+    print_standings(describe(*load_board(results.directory)), Console(file=out, width=200), 20)
+    assert "times must not be compared" in out.getvalue()
+
+
+def test_no_entry_with_times_of_all_targets_leaves_a_panel_empty(results: Results) -> None:
+    for name, machines in (("a", ("m1", "m2")), ("b", ("m2", "m1"))):
+        for image, machine in zip(("small", "large"), machines, strict=True):
+            on_machine(results, name, image, 10.0, machine)
+    board = boards(results.store.records())
+    found = tradeoffs(board.categories[0])
+    assert [len(p.points) for p in found.panels if p.cost == "training"] == [0, 0]
+    assert [p.lacking for p in found.panels if p.cost == "training"] == [2, 2]
+    text = front_text(found)
+    assert text is not None
+    assert ": none; dominated: 0 of 0; left out: 2 with" in text.markdown
+    block = cost_figure(board.categories[0])
+    assert block is not None
+    with style.quiet():
+        assert plot(block, palette.colours(board.entries)) is not None
 
 
 def test_an_exact_fit_dominates_and_has_no_mark(results: Results) -> None:

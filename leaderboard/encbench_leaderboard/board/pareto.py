@@ -37,6 +37,8 @@ class CostPoints:
     points: pd.DataFrame
     """A row per entry, best first: entry; quality, quality_low, quality_high (interval of its mean,
     or NaN); cost, cost_low, cost_high (smallest and largest of its units); front."""
+    lacking: int = 0
+    """Entries of a category left out: they have costs of this kind on fewer of its targets."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,11 @@ def front(cost: np.ndarray, quality: np.ndarray, *, higher: bool) -> np.ndarray:
 @lru_cache(maxsize=1)
 def tradeoffs(task: TaskBoard) -> Tradeoffs:
     """Quality (mean and interval of the standings) against each cost. Times of different machines
-    never share a panel, nor does memory of different devices. In a category, an entry that did not
-    finish on the same targets as the best is left out, since its mean is over other targets."""
+    never share a panel, nor does memory of different devices.
+
+    In a category, an entry that did not finish on the same targets as the best is left out, since
+    its mean is over other targets; and so is, of a panel, one without costs on some of the panel's
+    targets, since targets differ in cost."""
     entries, unfinished = _finished(task)
     cells = _cells(task, entries["entry"])
     machines, devices = (
@@ -81,16 +86,14 @@ def tradeoffs(task: TaskBoard) -> Tradeoffs:
     ]
     several = {"training": len(machines) > 1, "memory": len(devices) > 1}
     higher = task.primary.direction == "higher"
-    panels = [
-        CostPoints(
-            cost,
-            LABELS[cost],
-            where if several.get(cost) else "",
-            _points(entries, cells, cost, known, higher=higher),
-        )
-        for cost, where, chosen in parts
-        if (known := chosen & (cells[cost] > 0)).any()
-    ]
+    panels = []
+    for cost, where, chosen in parts:
+        known = chosen & (cells[cost] > 0)
+        kept, lacking = _on_all_targets(cells, known) if task.targets else (known, 0)
+        if known.any():
+            points = _points(entries, cells, cost, kept, higher=higher)
+            place = where if several.get(cost) else ""
+            panels.append(CostPoints(cost, LABELS[cost], place, points, lacking))
     return Tradeoffs(task.primary, panels, unfinished, len(machines), len(devices))
 
 
@@ -131,6 +134,15 @@ def _cells(task: TaskBoard, entries: np.ndarray) -> Columns:
         "machine": np.array([source.machine for source in sources], dtype=object),
         "device": np.array([source.device for source in sources], dtype=object),
     }
+
+
+def _on_all_targets(cells: Columns, known: np.ndarray) -> tuple[np.ndarray, int]:
+    """Of the cells with a known cost (cells,) bool, those of entries that have such cells on every
+    target that any entry has them on; and the number of the other entries."""
+    found = pd.DataFrame({"entry": cells["entry"][known], "unit": cells["unit"][known]})
+    targets = found.groupby("entry")["unit"].nunique()
+    lacking = targets.index[targets < found["unit"].nunique()].to_numpy()
+    return known & ~np.isin(cells["entry"], lacking), len(lacking)
 
 
 def _points(

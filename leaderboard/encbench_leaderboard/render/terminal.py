@@ -20,9 +20,10 @@ NAME_WIDTH = 20
 
 
 def print_standings(page: Page, console: Console, rows: int) -> None:
-    """Print the verdict, and the standings of each category and of each task that is in no
-    category, at most ``rows`` rows per table."""
-    print_blocks([b for b in page.blocks if isinstance(b, Text) and b.kind == "verdict"], console)
+    """Print the verdict, warnings about the whole page, and the standings of each category and of
+    each task that is in no category, at most ``rows`` rows per table."""
+    opening = [b for b in page.blocks if isinstance(b, Text) and b.kind in ("verdict", "warning")]
+    print_blocks(opening, console)
     # The page has a section for each of a category's forty images; here they are pooled.
     for block in (block for section in page.groups for block in section.blocks):
         if isinstance(block, Table):

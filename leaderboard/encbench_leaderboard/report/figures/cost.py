@@ -79,6 +79,11 @@ def left_out(found: Tradeoffs) -> list[str]:
         parts.append(
             f"Times were taken on {found.machines} different machines or settings of threads{drawn}"
         )
+    if any(panel.lacking for panel in found.panels):
+        parts.append(
+            "A panel leaves out encodings that ran only some of its targets on its machine, since "
+            "targets differ in cost."
+        )
     if found.devices > 1:
         parts.append(
             "Peak memory is of tensors on a GPU and of the whole process on a CPU; each of the "
@@ -95,8 +100,8 @@ def front_text(found: Tradeoffs) -> Text | None:
         names = [code(entry) for entry in points.loc[points["front"], "entry"]]
         on = f" on {plain(panel.where)}" if panel.where else ""
         lines.append(
-            f"- by {BY[panel.cost]}{on}: {listed(names, LISTED)}; "
-            f"dominated: {len(points) - len(names):,} of {len(points):,}"
+            f"- by {BY[panel.cost]}{on}: {listed(names, LISTED) or 'none'}; "
+            f"dominated: {len(points) - len(names):,} of {len(points):,}{_lacking(panel)}"
         )
     if not lines:
         return None
@@ -104,6 +109,12 @@ def front_text(found: Tradeoffs) -> Text | None:
         f"Pareto front by the means, best {plain(found.metric.title)} first (nothing else is "
         "both better and cheaper):\n\n" + "\n".join(lines)
     )
+
+
+def _lacking(panel: CostPoints) -> str:
+    if not panel.lacking:
+        return ""
+    return f"; left out: {panel.lacking:,} with {BY[panel.cost]} on only some of the targets"
 
 
 def _named(points: pd.DataFrame) -> list[str]:
