@@ -66,10 +66,12 @@ def settled(
     """
     split, noise = parameters.get("split", "all"), parameters.get("noise", 0.0)
     stride = parameters.get("stride")
-    if split not in splits or not noise >= 0 or (stride is not None and stride < 2):
+    if not noise >= 0:
+        raise ParameterError(f"task {task!r}: noise must be at least 0, got {noise}")
+    if split not in splits or (stride is not None and stride < 2):
         raise ParameterError(
-            f"task {task!r}: split must be one of {', '.join(splits)}, noise at least 0 "
-            f"and stride at least 2, got {split!r}, {noise} and {stride}"
+            f"task {task!r}: split must be one of {', '.join(splits)} and stride at least 2, got "
+            f"{split!r} and {stride}"
         )
     found = {k: v for k, v in parameters.items() if k not in uses}
     for name, (users, default) in uses.items():
@@ -78,7 +80,9 @@ def settled(
             found[name] = default if given is None else given
         elif given is not None:
             needed = [f"split={s}" if s != "noise" else "noise > 0" for s in users]
-            chosen = f"split={split}{' and noise=0' if 'noise' in users else ''}"
+            chosen = " and ".join(
+                [f"split={split}"] * (users != ("noise",)) + ["noise=0"] * ("noise" in users)
+            )
             raise without_effect(task, f"{name}={given}", chosen, *needed)
     without = {"split": "all", "noise": 0.0, "lpips": False}
     return {k: v for k, v in found.items() if k not in without or v != without[k]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import struct
 import warnings
 from collections.abc import Mapping
 from functools import cached_property
@@ -52,6 +53,7 @@ NOTES = {"c": 261.63, "e": 329.63, "g": 392.0, "c'": 523.25}
 """Frequencies [Hz], equal temperament."""
 MOST_SAMPLES = 1 << 22
 LOUDEST = 1e300
+UNKNOWN_SIZE = 0xFFFFFFFF
 """Maximum amplitude of a sample, so that sums of samples are finite, too."""
 
 
@@ -315,6 +317,7 @@ def read_wav(path: Path) -> tuple[int, Samples]:
             warnings.simplefilter("ignore", wavfile.WavFileWarning)  # about chunks without sound
             warnings.filterwarnings("error", "Reached EOF prematurely")
             rate, samples = wavfile.read(BytesIO(content))
+        _check_chunks(content)
     # for damaged files, the reader raises anything from ValueError to ZeroDivisionError
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
@@ -335,6 +338,23 @@ def read_wav(path: Path) -> tuple[int, Samples]:
             f"{path}: has samples that are not finite, or beyond {LOUDEST:g}; repair the file"
         )
     return rate, values - 128 if samples.dtype == np.uint8 else values
+
+
+def _check_chunks(content: bytes) -> None:
+    """Raise ValueError if samples are missing, or are in several chunks, of which only the last one
+    is read."""
+    order = ">" if content.startswith(b"RIFX") else "<"
+    at, chunks = 12, 0
+    while at + 8 <= len(content):
+        name, size = struct.unpack_from(f"{order}4sI", content, at)
+        end = at + 8 + size
+        # the largest size stands for one that was unknown, or is in a 64-bit field elsewhere
+        if name == b"data" and size < UNKNOWN_SIZE and end > len(content):
+            raise ValueError(f"its samples end at byte {len(content)} of {end}")
+        chunks += name == b"data"
+        at = end + size % 2
+    if chunks > 1:
+        raise ValueError(f"its samples are in {chunks} chunks")
 
 
 def _one_channel(path: Path, channels: Samples, channel: int | None) -> Samples:

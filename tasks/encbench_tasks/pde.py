@@ -26,6 +26,8 @@ from encbench_tasks._split import without_effect
 
 FORMULAS, LINE_POINTS = 1, 512
 """Version of the equations, part of the data hash; number of points of a drawn line."""
+MOST = {"waves": 256, "k": 1e6}
+MOST_WEIGHT = 1e12
 Array = NDArray[np.float64]
 Name = Literal["poisson", "helmholtz", "burgers"]
 
@@ -69,17 +71,26 @@ class PdeTask(Task):
         *,
         problem: Annotated[Name, Field(description="which equation")] = "poisson",
         waves: Annotated[
-            int | None, Field(ge=1, le=256, description="w of poisson and helmholtz; default 4")
+            int | None,
+            Field(ge=1, le=MOST["waves"], description="w of poisson and helmholtz; default 4"),
         ] = None,
         k: Annotated[
-            float | None, Field(gt=0, le=1e6, description="wave number of helmholtz; default 1")
+            float | None,
+            Field(gt=0, le=MOST["k"], description="wave number of helmholtz; default 1"),
         ] = None,
         weight: Annotated[
             float | None,
-            Field(gt=0, le=1e12, description="weight of the border; default 0.1, for burgers 1"),
+            Field(
+                gt=0, le=MOST_WEIGHT, description="weight of the border; default 0.1, for burgers 1"
+            ),
         ] = None,
         points: Annotated[int, Field(ge=1, description="points in an epoch")] = 4096,
     ) -> None:
+        if points < 1 or not (weight is None or 0 < weight <= MOST_WEIGHT):
+            raise ParameterError(
+                f"task 'pde': points must be at least 1 and weight in (0, {MOST_WEIGHT:g}], got "
+                f"{points} and {weight}"
+            )
         self.equation = equation = equation_of({"problem": problem, "waves": waves, "k": k})
         self.weight, self._points = equation.weight if weight is None else weight, points
         self.in_dim = len(equation.low)
@@ -105,9 +116,11 @@ class PdeTask(Task):
     @classmethod
     def data_hash(cls, **parameters: Any) -> str:
         """SHA-256 of the formulas' version and of the parameters that decide the solution."""
-        chosen = _chosen(equation_of(parameters))
-        text = json.dumps(["pde", FORMULAS, parameters.get("problem"), chosen], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        equation = equation_of(parameters)
+        parts = ["pde", FORMULAS, parameters.get("problem"), _chosen(equation)]
+        if equation.shape != type(equation)().shape:  # else as before grids depended on waves
+            parts.append(equation.shape)
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     @classmethod
     def derivatives(cls, **parameters: Any) -> int:
@@ -206,8 +219,6 @@ class Equation(ABC):
     low: ClassVar[tuple[float, ...]]
     high: ClassVar[tuple[float, ...]]
     """Corners of the box."""
-    shape: ClassVar[tuple[int, ...]]
-    """Points of the grid on which a solution is compared, along each coordinate."""
     faces: ClassVar[tuple[tuple[int, int], ...]]
     """Coordinate, and 0 or 1 for its low or high end, of the faces with values."""
     second: ClassVar[tuple[int, ...]] = (0,)
@@ -216,6 +227,11 @@ class Equation(ABC):
     """Default weight of the border's values in the loss."""
     line_at: ClassVar[float | None] = None
     """Value of the second coordinate at which the solution is also drawn as a line."""
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """Points of the grid on which a solution is compared, along each coordinate."""
 
     @abstractmethod
     def solution(self, z: Array) -> Array:
@@ -270,15 +286,32 @@ class Helmholtz(Equation):
 
     waves: int = 4
     k: float = 1.0
-    low, high, shape = (-1.0, -1.0), (1.0, 1.0), (64, 64)
+    low, high = (-1.0, -1.0), (1.0, 1.0)
     faces = ((0, 0), (0, 1), (1, 0), (1, 1))
     second = (0, 1)
+
+    def __post_init__(self) -> None:
+        if math.isclose(self.k**2, self._eigenvalue, rel_tol=1e-9):
+            raise ParameterError(
+                f"task 'pde': with k={self.k} and waves={self.waves}, k² is an eigenvalue, so that "
+                "f is 0 and u = 0 is a solution, too; give another k"
+            )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        # four points per period of the fast part, or its values would be those of a slower one
+        return 64, max(64, 4 * self.waves)
+
+    @property
+    def _eigenvalue(self) -> float:
+        """−∇²u / u."""
+        return (1 + self.waves**2) * math.pi**2
 
     def solution(self, z: Array) -> Array:
         return np.asarray(np.sin(math.pi * z[:, 0]) * np.sin(self.waves * math.pi * z[:, 1]))
 
     def right_side(self, z: Array) -> Array:
-        return (self.k**2 - (1 + self.waves**2) * math.pi**2) * self.solution(z)
+        return (self.k**2 - self._eigenvalue) * self.solution(z)
 
     def left_side(self, u: Tensor, first: Tensor, second: Tensor) -> Tensor:
         return second.sum(dim=1) + self.k**2 * u
@@ -342,7 +375,7 @@ def equation_of(parameters: Mapping[str, Any]) -> Equation:
         if name not in USES[key]:
             others = [f"problem={other}" for other in USES[key]]
             raise without_effect("pde", f"{key}={value}", f"problem={name}", *others)
-        if not value > 0:
-            raise ParameterError(f"task 'pde': {key} must be positive, got {value}")
+        if not 0 < value <= MOST[key]:
+            raise ParameterError(f"task 'pde': {key} must be in (0, {MOST[key]:g}], got {value}")
     made: Equation = EQUATIONS[name](**given)
     return made

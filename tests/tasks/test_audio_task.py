@@ -203,6 +203,8 @@ def test_the_constructor_refuses_what_is_out_of_range(parameters):
         (wav(packed([[5, -5]] * 9, 16), 2), {}, "silent: all samples"),
         (wav(b"ab" * 9, bits=8, form=ADPCM), {}, "Unknown wave file format: ADPCM"),
         (wav(b"\0\1" * 99)[:-20], {}, "Reached EOF prematurely"),
+        (wav(b"\0\1" * 99).replace(b"data\xc6", b"data\xff"), {}, "end at byte 242 of 299"),
+        (wav(b"\0\1" * 99) + b"data\4\0\0\0\1\0\2\0", {}, "its samples are in 2 chunks"),
         (wav(np.array([0, np.inf], "<f4").tobytes(), 1, 32, FLOAT), {}, "not finite"),
         (wav(np.full(4, 1.7e308).tobytes(), 2, 64, FLOAT), {}, "or beyond 1e+300"),
         (b"RIFF" + bytes(4) + wav(b"\0\1" * 9)[8:], {}, "it has no samples, or no format of them"),

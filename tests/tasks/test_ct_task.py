@@ -135,8 +135,8 @@ def test_the_kernel_is_taken_at_pixels_of_the_disc():
         ({"angles": 0}, "angles at least 1"),
         ({"side": 4}, "side must be at least 8"),
         ({"side": 400, "angles": 1000}, "at most 67,108,864"),
-        ({"noise_seed": 1}, "noise_seed=1 has no effect"),
-        ({"noise": -1.0}, "noise at least 0"),
+        ({"noise_seed": 1}, "noise_seed=1 has no effect with noise=0; leave"),
+        ({"noise": -1.0}, "noise must be at least 0, got -1"),
     ],
 )
 def test_parameters_out_of_range_are_refused(parameters, message):

@@ -148,6 +148,7 @@ def planned(task, encoding="identity", **settings):
         ("pde:k=2", "identity", "k=2.0 has no effect with problem=poisson"),
         ("pde:problem=burgers,waves=2", "identity", "give problem=poisson or problem=helmholtz"),
         ("pde:weight=-1", "identity", "weight"),
+        (f"pde:problem=helmholtz,k={17**0.5 * math.pi}", "identity", "k² is an eigenvalue"),
         ("pde", "mpe:resolutions=[8]", "encoding 'mpe:resolutions=[8]' has no second derivative"),
         ("pde:problem=burgers", "hashgrid:levels=2,max_resolution=20", "interpolation=smoothstep"),
     ],
@@ -167,3 +168,25 @@ def test_an_activation_without_second_derivatives_is_refused():
     )
     assert cell.network.activation == "tanh"
     assert cell.task.parameters["waves"] == Poisson().waves
+
+
+@pytest.mark.parametrize("waves", [17, 33, 63, 64, 256])
+def test_a_fast_wave_is_not_taken_for_a_slow_one(waves):
+    task = PdeTask(problem="helmholtz", waves=waves)
+    assert np.square(task.regular_grid().truth).mean() == pytest.approx(0.25)
+
+    def wave(w):
+        return lambda x: torch.sin((2 * x - 1) * math.pi * torch.tensor([1, w])).prod(1)[:, None]
+
+    assert task.progress_metric(wave(waves)) < 1e-9
+    assert task.progress_metric(wave(abs(waves - 64) or 1)) > 1
+    hashes = {PdeTask.data_hash(problem="helmholtz", waves=w) for w in (4, 16, waves)}
+    assert len(hashes) == 3
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"waves": 257}, {"weight": 0}, {"weight": math.nan}, {"points": 0}]
+)
+def test_the_constructor_refuses_what_is_out_of_range(wrong):
+    with pytest.raises(ParameterError, match=next(iter(wrong))):
+        PdeTask(**wrong)
