@@ -13,6 +13,8 @@ from encbench_leaderboard.board.lead import lead
 from encbench_leaderboard.board.table import TaskBoard, boards
 from encbench_leaderboard.report.blocks import Text
 from encbench_leaderboard.report.build import describe, load_board
+from encbench_leaderboard.report.notes import statistics_notes
+from encbench_leaderboard.report.standings_table import rank_text
 from encbench_leaderboard.report.verdict import TUNING_GAINS, caveats, protocol, verdict_on
 
 from encbench.contracts.metric import MetricValue
@@ -162,6 +164,28 @@ def test_encodings_that_were_trained_longer_are_told(results: Results) -> None:
     assert told not in caveats(board_of(results), None)
     add(results, "c", 20.0, steps=3)
     assert told in caveats(board_of(results), None)
+
+
+def test_entries_without_a_common_target_are_not_ranked_against_each_other(
+    results: Results,
+) -> None:
+    for name, psnr, steps in (("x", 30.0, 100), ("y", 40.0, 1000)):
+        for entry, worse in (("a", 0.0), ("b", 5.0)):
+            target = {"task": f"image:image={name}", "data_hash": name, "steps": steps}
+            results.add(entry, psnr=psnr - worse, training={"steps": steps}, **target, **QUICK)
+    (category,) = boards(results.store.records()).categories
+    assert {row["entry"]: rank_text(row) for row in category.rows} == {
+        "a · steps=1000": "(1–3)",
+        "b · steps=1000": "(2–4)",
+        "a · steps=100": "(1–3)",
+        "b · steps=100": "(2–4)",
+    }
+    said = " ".join(caveats(category, None))
+    assert "Some encodings share no target: their means are over different targets" in said
+    assert "Encodings were not trained for equally many steps." in said
+    notes = " ".join(statistics_notes(category))
+    assert "(1–2): not compared with entries on other targets." in notes
+    assert "5.00 dB better than `b · steps=1000`. Not compared: `a · ste" in verdict_on(category)
 
 
 def test_entries_with_other_targets_are_not_compared(results: Results) -> None:

@@ -14,7 +14,7 @@ from encbench_leaderboard.board.facts import WHENS, MetricInfo
 from encbench_leaderboard.statistics.intervals import Interval, intervals
 from encbench_leaderboard.statistics.pairs import Pairs, compare_all
 from encbench_leaderboard.statistics.ranks import rank_intervals
-from encbench_leaderboard.statistics.sample import cube, group_means, unit_means
+from encbench_leaderboard.statistics.sample import covered, cube, group_means, unit_means
 
 MAY_BE_BELOW_FLOOR = ("median", "quantile_10", "minimum")
 OVER_DECADES = ("floor", "maximum", *MAY_BE_BELOW_FLOOR)
@@ -40,10 +40,10 @@ def standings(
     Columns: "n", number of "cells" that finished; "units" with a value of the first metric; each
     number's mean, and ``|min`` and ``|max`` over cells; each metric's ``|low`` and ``|high`` (the
     95 % interval of the mean, NaN for none), ``|interval`` (its method) and ``|n``; "rank" by
-    value; "rank_low" and "rank_high", the ranks compatible with the tests; "tested", whether there
-    was a test; "tied", whether none distinguishes the entry from the one above. Means are over
-    units; each unit contributes the mean of its cells. On infinite values see
-    ``exact_fits_capped``. Means of eigenvalues and floors are
+    value; "rank_low" and "rank_high", the ranks compatible with the tests, or those of
+    ``_untested_ranks``, or NaN; "tested", whether there was a test; "tied", whether none
+    distinguishes the entry from the one above. Means are over units; each unit contributes the mean
+    of its cells. On infinite values see ``exact_fits_capped``. Means of eigenvalues and floors are
     geometric, over the cells whose value is above the floor.
     """
     finished = (cells["status"] == "ok").to_numpy()
@@ -91,7 +91,9 @@ def standings(
     order = [place for place, _ in sorted(enumerate(keys), key=itemgetter(1))]
     names = [names[i] for i in order]
     columns = {name: column[order] for name, column in columns.items()}
-    tests, pairs = _tested(names, columns["rank"], columns["units"], cells, metrics[0])
+    tests, pairs = _tested(
+        names, columns["rank"], columns["units"], cells, metrics[0], category=category
+    )
     columns |= {"entry": np.array(names, dtype=object)} | tests
     # as ``text_series``; a series for each numeric column would double the time
     texts = {n: pd.Series(c, dtype=object) for n, c in columns.items() if c.dtype == object}
@@ -206,6 +208,8 @@ def _tested(
     units: np.ndarray,
     cells: pd.DataFrame,
     metric: MetricInfo,
+    *,
+    category: bool,
 ) -> tuple[dict[str, np.ndarray], Pairs | None]:
     """Columns on the tests of the best entries, and the tests; entries are in order of rank."""
     ranked = np.flatnonzero(~np.isnan(rank))
@@ -217,6 +221,11 @@ def _tested(
         "tested": no,
         "tied": no.copy(),
     }
+    if category and len(best):
+        low, high = _untested_ranks(cells, metric, [names[i] for i in best], rank[best])
+        apart = low < high
+        columns["rank_low"][best[apart]] = low[apart]
+        columns["rank_high"][best[apart]] = high[apart]
     if not (units[best] > 1).any():
         return columns, None
     pairs = compare_all(cube(cells, f"metric:{metric.name}", [names[i] for i in best]))
@@ -227,6 +236,18 @@ def _tested(
     columns["tested"][best] = tested
     tied = pairs.second[(pairs.second == pairs.first + 1) & known & ~pairs.significant()]
     columns["tied"][best[tied]] = True
-    columns["rank_low"][best] = np.where(tested, low, np.nan)
-    columns["rank_high"][best] = np.where(tested, high, np.nan)
+    columns["rank_low"][best[tested]] = low[tested]
+    columns["rank_high"][best[tested]] = high[tested]
     return columns, pairs if known.any() else None
+
+
+def _untested_ranks(
+    cells: pd.DataFrame, metric: MetricInfo, entries: Sequence[str], rank: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest and highest rank of each entry of a category by value (entries,), if no mean is
+    compared with one over other targets: without a common one, or as many but not the same."""
+    on = covered(cells, f"metric:{metric.name}", entries).astype(np.float32)
+    common, number = on @ on.T, on.sum(axis=1)
+    apart = (common == 0) | ((number[:, None] == number) & (common < number))
+    above, below = rank < rank[:, None], rank > rank[:, None]
+    return rank - (apart & above).sum(axis=1), rank + (apart & below).sum(axis=1)

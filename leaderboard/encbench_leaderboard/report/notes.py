@@ -136,12 +136,16 @@ def _about_ranks(task: TaskBoard) -> list[str]:
     ranked = task.standings[task.standings["rank"].notna()]
     unit = "target" if task.targets else "seed"
     untested = f"(1): ordered by mean only; one {unit} is too few to test."
+    apart = ""
+    if (ranked["rank_low"].notna() & ~ranked["tested"]).any():
+        apart = "(1–2): not compared with entries on other targets."
     if task.pairs is None:
         if len(ranked) < 2:
             return []
         if (ranked["units"] == 1).all():
-            return [untested]
-        return [f"(1): ordered by mean only; no two entries share a {unit} to be tested on."]
+            return [untested, *filter(None, [apart])]
+        untested = f"(1): ordered by mean only; no two entries share a {unit} to be tested on."
+        return [untested, *filter(None, [apart])]
     methods = [TEST_NAMES[m] for m in TEST_NAMES if m in set(task.pairs.method)]
     notes = [
         "\\# is the range of ranks that the tests allow: "
@@ -153,6 +157,8 @@ def _about_ranks(task: TaskBoard) -> list[str]:
         notes.append(f"Only the best {TESTED} were tested.")
     if not ranked["tested"].all():
         notes.append("(1): ordered by mean only, not tested.")
+    if apart:
+        notes.append(apart)
     if task.targets and ranked["units"].nunique() > 1:
         notes.append(
             "Entries that did not finish on every target rank below those that did: their means "

@@ -116,13 +116,15 @@ def standings_columns(task: TaskBoard) -> list[Source[Standing]]:
 
 
 def rank_text(row: Standing) -> str:
-    """ "2", or "2–4" if the tests allow several ranks; "(2)" if not tested. "= 2–4" is a tie with
-    the entry above."""
+    """ "2", or "2–4" if the tests allow several ranks; "(2)" if not tested, "(2–4)" if some entries
+    are on other targets. "= 2–4" is a tie with the entry above."""
     if math.isnan(row["rank"]):
         return MISSING
-    if not row["tested"]:
+    if not row["tested"] and math.isnan(row["rank_low"]):
         return f"({count(row['rank'])})"
     shown = span([row["rank_low"], row["rank_high"]], "–")
+    if not row["tested"]:
+        return f"({shown})"
     return f"= {shown}" if row["tied"] else shown
 
 

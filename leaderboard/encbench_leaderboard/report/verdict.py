@@ -28,6 +28,7 @@ from encbench_leaderboard.report.format import (
     significant,
     span,
 )
+from encbench_leaderboard.statistics.sample import covered
 
 EIGHT_BITS = 58.9
 """PSNR [dB] of an image rounded to 8 bits, 10 log10(12 · 255²)."""
@@ -286,8 +287,15 @@ def caveats(task: TaskBoard, tuned: TuneResult | None) -> list[str]:
         )
     else:
         found += _limits_of(task, tuned)
-    steps = task.cells[task.cells["status"] == "ok"].groupby("unit")["steps"].nunique()
-    if (steps > 1).any():
+    apart = bool(task.targets) and _without_common_target(task)
+    if apart:
+        found.append(
+            "Some encodings share no target: their means are over different targets, and nothing "
+            "orders them."
+        )
+    steps = task.cells[task.cells["status"] == "ok"].groupby("unit")["steps"].unique()
+    # encodings without a common target have no common unit
+    if (steps.map(len) > 1).any() or (apart and len(set(np.concatenate(steps.tolist()))) > 1):
         found.append("Encodings were not trained for equally many steps.")
     if len({one.cell.training.batch_size for one in facts}) > 1:
         found.append("Batch sizes differ between encodings, and with them the cost of a step.")
@@ -344,6 +352,13 @@ def _limits_of(task: TaskBoard, tuned: TuneResult) -> list[str]:
             "search may gain more."
         )
     return found
+
+
+def _without_common_target(task: TaskBoard) -> bool:
+    """Whether two ranked entries of a category share no target."""
+    ranked = task.standings["entry"][task.standings["rank"].notna()].tolist()
+    on = covered(task.cells, f"metric:{task.primary.name}", ranked).astype(np.float32)
+    return not (on @ on.T).all()
 
 
 def _gains(task: TaskBoard) -> str:
