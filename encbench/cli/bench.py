@@ -29,6 +29,8 @@ COLUMNS = {
     "ntk": ("NTK", "NTK's error"),
 }
 """Column titles of the time and the accuracy of each operation."""
+FEW_ROUNDS = 20
+"""Rounds below which the quartiles do not tell noise from a change."""
 UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 
 
@@ -41,6 +43,7 @@ class Timing:
     median: float
     q1: float
     q3: float
+    rounds: int
     parameters: dict[str, int]
     """Numbers of parameters of "mlp" and "encoding"."""
     accuracy: float
@@ -54,9 +57,12 @@ class Timing:
         return f"{self.median / size:.3g} {unit}"
 
     def ratio_to(self, before: Timing) -> str:
-        """Ratio such as "×0.50", or "≈" if the interquartile ranges overlap."""
-        overlap = self.q1 <= before.q3 and before.q1 <= self.q3
-        return "≈" if overlap else f"×{self.median / before.median:.2f}"
+        """Ratio such as "×0.50", or "≈" if the interquartile ranges overlap; "?" after it if one of
+        the two has few rounds."""
+        if self.q1 <= before.q3 and before.q1 <= self.q3:
+            return "≈"
+        few = min(self.rounds, before.rounds) < FEW_ROUNDS
+        return f"×{self.median / before.median:.2f}{'?' * few}"
 
     def accuracy_text(self) -> str:
         """The accuracy as text: "25.3" for a PSNR, "1.5e-07" for an error."""
@@ -90,6 +96,7 @@ def bench(
         bool, typer.Option("--force", help="Compare even with another machine or settings.")
     ] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+    threads: Annotated[int, typer.Option(help="Threads; encbench run uses one per cell.")] = 1,
     points: Annotated[int, typer.Option(min=1, help="Points per batch.")] = 1024,
     ntk_points: Annotated[int, typer.Option(min=1, help="Points for the NTK.")] = 128,
     width: Annotated[int, typer.Option(min=1, help="Units per hidden layer (of two).")] = 64,
@@ -120,20 +127,22 @@ def bench(
     before = read_timings(_saved(compare)) if compare is not None else {}
     # these import torch, which `encbench bench --help` does not need
     from encbench.device import resolve_device
+    from encbench.runs.interface import check_threads
     from encbench.testing.benchmark_case import conditions
 
+    check_threads(threads)
     device = resolve_device(device)
     settings = {"points": points, "ntk_points": ntk_points, "width": width}
     if before and not force:
         # checked before minutes of timing, and again below with the conditions that pytest recorded
         saved = next(iter(before.values()))
-        _require_equal(saved.conditions, conditions(device), compare)
+        _require_equal(saved.conditions, conditions(device, threads), compare)
         _require_equal({key: saved.settings.get(key) for key in settings}, settings, compare)
     flags = [f"--encbench-encoding={text}" for text in selectors]
     flags += [f"--encbench-device={device}", f"--encbench-points={points}"]
     flags += [f"--encbench-ntk-points={ntk_points}", f"--encbench-width={width}"]
     flags += [f"--benchmark-max-time={max_time}", *([f"--benchmark-save={save}"] if save else [])]
-    code, found = _run(flags)
+    code, found = _run(flags, threads)
     if not found:
         raise StoreError("every benchmark failed; pytest's messages are above")
     if before and not force:
@@ -209,7 +218,10 @@ def timing_table(found: Timings, before: Timings, name: str | None) -> str:
         "; ".join(f"{COLUMNS[op][1]}: {meanings[op]}" for op in operations) + ".",
     ]
     if before:
-        notes.append(f"×: ratio to {name}; ≈: the quartiles overlap, so it may be noise.")
+        notes.append(
+            f"×: ratio to {name}; ≈: the quartiles overlap, so it may be noise; ?: fewer than "
+            f"{FEW_ROUNDS} rounds, which can be noise, too (--max-time gives more)."
+        )
     return f"{lines}\n\n" + "  \n".join(notes) + "\n"
 
 
@@ -236,9 +248,10 @@ def _saved(name: str) -> Path:
     return found[-1]
 
 
-def _run(flags: list[str]) -> tuple[int, Timings]:
+def _run(flags: list[str], threads: int) -> tuple[int, Timings]:
     here = Path(__file__).parents[1] / "testing"
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
+    environment |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
     with tempfile.TemporaryDirectory(prefix="encbench-bench-") as folder:
         file = Path(folder) / "timings.json"
         command = [sys.executable, "-m", "pytest", str(here / "benchmarks.py"), "-q"]

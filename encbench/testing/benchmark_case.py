@@ -173,10 +173,11 @@ class BenchmarkCase:
         return copy.deepcopy(self.model).double()
 
 
-def conditions(device: torch.device | str) -> dict[str, str | int]:
-    """The conditions under which timings can be compared: machine, processor, device, threads."""
+def conditions(device: torch.device | str, threads: int | None = None) -> dict[str, str | int]:
+    """The conditions under which timings can be compared: machine, processor, device, and threads,
+    by default those of torch in this process."""
     device = torch.device(device)
-    here = Provenance.collect(device_name(device), torch.get_num_threads())
+    here = Provenance.collect(device_name(device), threads or torch.get_num_threads())
     return {
         "machine": here.machine,
         "processor": here.processor,

@@ -74,9 +74,7 @@ def test_saved_timings_are_compared_and_noise_is_told_from_change(saved, tmp_pat
 
 @pytest.fixture
 def single_threaded(saved, monkeypatch):
-    """Make this process like the one that saved the timings."""
     monkeypatch.chdir(saved[0])
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     return saved[0]
 
 
@@ -97,6 +95,8 @@ def test_timings_of_another_machine_are_refused(elsewhere):
 
 
 def test_other_settings_are_refused_too(single_threaded):
+    with pytest.raises(UsageError, match="threads 1, now 2"):
+        bench(encoding=["identity"], compare="before", threads=2)
     with pytest.raises(UsageError, match="width 8, now 4"):
         bench(encoding=["identity"], compare="before", points=16, ntk_points=4, width=4)
 
@@ -109,6 +109,7 @@ def test_other_settings_are_refused_too(single_threaded):
         ({"encoding": ["identity"], "save": "../x"}, "--save .* expected letters"),
         ({"encoding": ["identity"], "compare": "nothing"}, "no saved timings 'nothing'"),
         ({"encoding": ["identity"], "device": "tpu"}, "unknown device 'tpu'"),
+        ({"encoding": ["identity"], "threads": 0}, "threads must be at least 1"),
     ],
 )
 def test_misuse_is_an_error_before_anything_is_timed(tmp_path, monkeypatch, arguments, words):
@@ -258,9 +259,10 @@ def squeezed(table):
     return " ".join(table.split())
 
 
-def timing(median, quartiles):
+def timing(median, quartiles, rounds=20):
+    parameters = {"mlp": 1, "encoding": 0}
     return Timing(
-        *("identity", "forward", median, *quartiles, {"mlp": 1, "encoding": 0}, 1e-7, "error"),
+        *("identity", "forward", median, *quartiles, rounds, parameters, 1e-7, "error"),
         conditions("cpu"),
         {"depth": 2, "width": 8, "points": 16, "ntk_points": 4},
     )
@@ -272,6 +274,8 @@ def test_a_change_within_the_quartiles_is_noise_and_beyond_them_a_ratio():
     assert "| 1.05 ms ≈ |" in squeezed(timing_table(noisy, before, "before"))
     faster = {("identity", "forward"): timing(0.5e-3, (0.4e-3, 0.6e-3))}
     assert "| 500 µs ×0.50 |" in squeezed(timing_table(faster, before, "before"))
+    few = {("identity", "forward"): timing(0.5e-3, (0.4e-3, 0.6e-3), rounds=5)}
+    assert "| 500 µs ×0.50? |" in squeezed(timing_table(few, before, "before"))
     slow = replace(timing(2.0, (1.9, 2.1)), encoding="new|one")
     table = squeezed(timing_table({("new|one", "forward"): slow}, before, "before"))
     assert "| new\\|one | 0 + 1 | 2 s |" in table

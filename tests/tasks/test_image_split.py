@@ -298,5 +298,5 @@ def test_a_fraction_that_leaves_no_pixel_says_so(photo, fraction, left):
     with pytest.raises(DataError, match=f"fraction={fraction} of 17 × 13 pixels leaves {left}"):
         ImageTask(image=photo, split="random", fraction=fraction)
     for wrong in ({"split": "half"}, {"noise": -1.0}, {"split": "grid", "stride": 1}):
-        with pytest.raises(ParameterError, match="(split|noise) must be"):
+        with pytest.raises(ParameterError, match=r"(split|noise) must be"):
             ImageTask(image=photo, **wrong)
