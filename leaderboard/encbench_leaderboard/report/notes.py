@@ -266,7 +266,8 @@ THEOREM = (
     "**Theorem 1** of the paper compares with the network *without* an encoding: λ_i(no encoding) "
     "≤ λ_i(K) for every i. It rests on Eq. 13, which is not an identity with ReLU, so it can fail. "
     "The table counts the indices at which it fails by more than both floors, compared with the "
-    "cell of `identity` with the same network and training, seed and kernel size."
+    "cell of `identity` with the same network, seed and kernel size and, after the start, the same "
+    "training."
 )
 KERNELS = {
     "trace": '"trace": the N × N mean over outputs of the kernel\'s diagonal blocks',
