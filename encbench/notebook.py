@@ -32,7 +32,7 @@ from encbench.results.tabular import (
 )
 from encbench.runs.runner import run_suite
 from encbench.suite.file import Suite, SuiteEntry, override
-from encbench.suite.labels import told_apart
+from encbench.suite.labels import told_apart, unique_labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -122,10 +122,12 @@ class Results:
             _, ax = plt.subplots(layout="constrained")
         drawn = found[chosen & (found["eigenvalue"] > found["floor"])]
         # the same order and colours as on the leaderboard of these records
-        ended = {s.record.encoding_label for s in self.records if s.record.status == "ok"}
-        labels = {stored.record.encoding_label for stored in self.records}
-        styles = colours(colour_order(labels, ended))
-        for encoding, lines in drawn.groupby("encoding", sort=False):
+        refs = {s.record.key: s.record.cell.encoding for s in self.records}
+        names = unique_labels({ref.content: ref for ref in refs.values()})
+        label_of = {key: names[ref.content] for key, ref in refs.items()}
+        ended = {label_of[s.record.key] for s in self.records if s.record.status == "ok"}
+        styles = colours(colour_order(set(label_of.values()), ended))
+        for encoding, lines in drawn.groupby(drawn["key"].map(label_of), sort=False):
             colour = styles[str(encoding)][0]
             for place, (_, line) in enumerate(lines.groupby("key", sort=False)):
                 label = None if place else encoding

@@ -65,6 +65,15 @@ def test_spectra_are_drawn_a_colour_an_encoding(results):
         results.plot_spectra("beginning")
 
 
+def test_spectra_of_two_encodings_with_one_label_are_told_apart(tmp_path):
+    entries = ["identity as base", "symmetric as base"]
+    found = run(**TINY | {"encodings": entries}, out=tmp_path / "out", progress=False)
+    with mpl.rc_context({"backend": "agg"}):
+        axes = found.plot_spectra()
+    texts = {text.get_text() for text in axes.get_legend().get_texts()}
+    assert texts == {"base (identity)", "base (symmetric)"}
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from encbench.cli.console import duration, print_line
 from encbench.errors import EncbenchError, error_line, plural
 from encbench.plugins.registry import Registry
 from encbench.suite.config import CellConfig, NetworkConfig, cell_key
-from encbench.suite.labels import cell_names
+from encbench.suite.labels import cell_names, unique_labels
 from encbench.suite.protocol import protocol_parts, rate_in_words, several
 
 
@@ -41,18 +42,19 @@ def print_plan(
     if len(left) < len(cells):
         recorded = f"{len(cells) - len(left)} of {len(cells)} cells"
         print_line(console, f"{recorded} have a record already in {output}")
+    tasks_named = unique_labels({cell.task.content: cell.task for cell in left})
     by_task: dict[str, list[CellConfig]] = {}
     seen: set[tuple[str, str, NetworkConfig]] = set()
-    found: dict[str, list[int]] = {}
+    found: dict[tuple[str, str], list[int]] = {}
     unknown: dict[str, None] = {}
     dimensions: dict[str, tuple[int, int]] = {}
     for cell in left:
-        by_task.setdefault(cell.task.shown, []).append(cell)
+        by_task.setdefault(tasks_named[cell.task.content], []).append(cell)
         # entries with one label may differ in their parameters, as in a sweep
         of_one = cell.encoding.model_dump_json(), cell.task.model_dump_json(), cell.network
         if of_one not in seen:
             seen.add(of_one)
-            numbers = found.setdefault(cell.encoding.shown, [])
+            numbers = found.setdefault((cell.encoding.shown, cell.encoding.name), [])
             try:
                 numbers.append(parameters_of_cell(cell, registry, dimensions))
             except EncbenchError as error:
@@ -64,7 +66,9 @@ def print_plan(
     for text, tasks in settings.items():
         of = "; ".join(tasks) if len(settings) > 1 else ""
         print_line(console, f"{of}{': ' if of else ''}{text}")
-    for encoding, numbers in found.items():
+    several = Counter(label for label, _ in found)
+    for (label, plugin), numbers in found.items():
+        encoding = f"{label} ({plugin})" if several[label] > 1 else label
         low, high = min(numbers, default=0), max(numbers, default=0)
         text = f"{low:,}" if low == high else f"{low:,} to {high:,}"
         print_line(console, f"{encoding}: {text if numbers else 'unknown number of'} parameters")

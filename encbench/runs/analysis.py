@@ -32,6 +32,7 @@ from encbench.runs.parts import build_model, build_task, cell_streams, plugin_na
 from encbench.runs.spectra import measure_spectrum, ntk_count
 from encbench.suite.config import CellConfig
 from encbench.suite.file import Suite
+from encbench.suite.labels import unique_labels
 from encbench.suite.plan import plan
 
 LEADING = 8
@@ -100,7 +101,12 @@ def at_initialization(
     Raises:
         EncbenchError: as raised by planning, building and ``ntk.empirical_ntk``.
     """
-    for cell in plan(suite, registry):
+    cells = plan(suite, registry)
+    names = [
+        unique_labels({ref.content: ref for ref in refs})
+        for refs in ([cell.task for cell in cells], [cell.encoding for cell in cells])
+    ]
+    for cell in cells:
 
         def measure(cell: CellConfig = cell) -> Initial:
             streams = cell_streams(cell)
@@ -124,8 +130,8 @@ def at_initialization(
                     found |= {"summary": summary, "eigenvalues": arrays["spectrum_start"]}
                     found["shares"] = arrays.get("levels_start")
                 return Initial(
-                    task=cell.task.shown,
-                    encoding=cell.encoding.shown,
+                    task=names[0][cell.task.content],
+                    encoding=names[1][cell.encoding.content],
                     points=len(x),
                     outputs=outputs,
                     critical=critical,

@@ -275,19 +275,19 @@ def parameters_of_cell(
     """Number of trained parameters of a cell's network, the encoding's included.
 
     Args:
-        known: dimensions of the tasks of earlier cells, by label; this task's are added.
+        known: dimensions of the tasks of earlier cells, by content; this task's are added.
 
     Raises:
         EncbenchError: the task's data cannot be read, or encoding or network cannot be built.
     """
     encoding, task = cell.encoding, cell.task
     known = {} if known is None else known
-    if task.shown not in known:
+    if task.content not in known:  # two tasks can have one label
         cls = registry.find("task", task.qualified).load()
-        known[task.shown] = dimensions(cls, task.parameters, task.shown)
+        known[task.content] = dimensions(cls, task.parameters, task.shown)
     count: int = registry.find("encoding", encoding.qualified).call(
         lambda cls: parameter_count(
-            cls, encoding.parameters, cell.network, known[task.shown], registry
+            cls, encoding.parameters, cell.network, known[task.content], registry
         )
     )
     return count

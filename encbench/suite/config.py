@@ -167,6 +167,11 @@ class PluginRef(Settings):
         """ "distribution:name", the name under which the registry finds it."""
         return f"{self.distribution}:{self.name}"
 
+    @property
+    def content(self) -> str:
+        """Text that is equal for equal plug-ins and parameters, whatever the label."""
+        return self.model_dump_json(exclude={"label"})
+
 
 class CellConfig(Settings):
     """The complete configuration of one cell; equal configurations give equal results."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from encbench.errors import EncbenchError
 from encbench.plugins.registry import default_registry
 from encbench.suite.config import PLUGGED, CellConfig, PluginRef, differing, dotted, settings_of
+
+Key = TypeVar("Key", bound=Hashable)
+ENCODING = "plug-in.encoding"
 
 
 def cell_names(cells: Mapping[str, CellConfig]) -> dict[str, str]:
@@ -20,7 +23,7 @@ def cell_names(cells: Mapping[str, CellConfig]) -> dict[str, str]:
 
 def told_apart(cells: Mapping[str, CellConfig]) -> dict[str, str]:
     """The plug-ins and settings, by key, that distinguish each cell from others with its label,
-    such as " · lr_factor=2.0" or " · encoding=mpe"; "" if there are none."""
+    such as " · lr_factor=2.0" or " (mpe)"; "" if there are none."""
     alike: dict[str, list[str]] = defaultdict(list)
     for key, cell in cells.items():
         alike[cell.label].append(key)
@@ -30,18 +33,58 @@ def told_apart(cells: Mapping[str, CellConfig]) -> dict[str, str]:
         named = differing(plugins.values())
         parts: dict[str, list[str]] = defaultdict(list)
         for key, plugin in plugins.items():
-            parts[settings_text(plugin, named)].append(key)
+            parts[_plugins_text(plugin, named)].append(key)
         for text, part in parts.items():
             settings = [_choices(cells[key]) for key in part]
             differ = differing(settings)
             for key, chosen in zip(part, settings, strict=True):
-                words = ", ".join(filter(None, [text, settings_text(chosen, differ)]))
-                if words:
-                    names[key] = f" · {words}"
+                differences = settings_text(chosen, differ)
+                separator = ", " if " · " in text else " · "
+                names[key] = f"{text}{separator}{differences}" if differences else text
     return names
 
 
-def distinguished(refs: Mapping[str, PluginRef]) -> dict[str, str]:
+def label(ref: PluginRef) -> str:
+    """The user's own label if there is one, else the name with every parameter."""
+    if ref.label:
+        return ref.label
+    given = [f"{key}={value}" for key, value in ref.parameters.items() if value is not None]
+    return f"{ref.name}({', '.join(given)})" if given else ref.name
+
+
+def unique_labels(refs: Mapping[str, PluginRef]) -> dict[str, str]:
+    """A label for each identity; equal labels get the plug-ins' names, or the parameters in which
+    they differ."""
+    same: dict[str, dict[str, PluginRef]] = defaultdict(dict)
+    for key, ref in refs.items():
+        same[label(ref)][key] = ref
+    found: dict[str, str] = {}
+    for text, alike in same.items():
+        found |= labels_with_differences(text, alike)
+    return numbered({key: found[key] for key in refs})
+
+
+def labels_with_differences(text: str, refs: Mapping[str, PluginRef]) -> dict[str, str]:
+    """The label of plug-ins that have the same one, each with what distinguishes it from others."""
+    differences = _distinguished(refs)
+    return {key: f"{text} ({what})" if what else text for key, what in differences.items()}
+
+
+def numbered(names: Mapping[Key, str]) -> dict[Key, str]:
+    """The names, those that are equal with a number: a label can be any text."""
+    taken: set[str] = set()
+    found: dict[Key, str] = {}
+    for key, name in names.items():
+        number, unique = 1, name
+        while unique in taken:
+            number += 1
+            unique = f"{name} #{number}"
+        taken.add(unique)
+        found[key] = unique
+    return found
+
+
+def _distinguished(refs: Mapping[str, PluginRef]) -> dict[str, str]:
     """What distinguishes plug-ins that have one label, by key: their names if these differ; and
     between those of one name the parameters, distribution and version that differ."""
     by_name: dict[str, list[str]] = defaultdict(list)
@@ -96,9 +139,20 @@ def _shortest(kind: str, text: str) -> str:
 
 
 def _plugins(cell: CellConfig) -> dict[str, str]:
-    refs = {"encoding": cell.encoding, "task": cell.task}
-    names = {f"plug-in.{kind}": ref.name for kind, ref in refs.items()}
-    return names | {f"{kind}.distribution": ref.distribution for kind, ref in refs.items()}
+    encoding, task = cell.encoding, cell.task
+    return {
+        ENCODING: encoding.name,
+        "plug-in.task": task.name,
+        "encoding.distribution": encoding.distribution,
+        "task.distribution": task.distribution,
+    }
+
+
+def _plugins_text(plugins: Mapping[str, str], named: Sequence[str]) -> str:
+    # beside the encoding's label, its name needs no key
+    name = f" ({plugins[ENCODING]})" if ENCODING in named else ""
+    others = settings_text(plugins, [key for key in named if key != ENCODING])
+    return f"{name} · {others}" if others else name
 
 
 def _choices(cell: CellConfig) -> dict[str, Any]:

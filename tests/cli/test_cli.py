@@ -312,6 +312,16 @@ def test_a_dry_run_says_once_why_a_number_of_parameters_is_unknown(tmp_path):
     assert done.stderr.count("leaves none to train on") == 1
 
 
+def test_a_plan_tells_encodings_with_one_label_apart(tmp_path):
+    command = ["-e", "ffe:levels=1 as base", "-e", "identity as base", "--set", "network.width=4"]
+    tasks = ["-t", "image:side=16 as x", "-t", "audio:sound=chirp,duration=0.1 as x"]
+    done = here("run", *command, *tasks, "-n", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "x × base (ffe) · task=image seed 0" in done.stdout
+    # of each task with its own number of inputs and outputs
+    assert "base (ffe): 37 to 55 parameters" in done.stderr
+
+
 @pytest.mark.parametrize(
     "command", [["run", "--ntk-points", "0"], ["tune", "--trials", "2", "--set", "ntk.points=0"]]
 )

@@ -19,6 +19,7 @@ from encbench.runs.analysis import at_initialization, compare_dynamics
 from encbench.runs.cell import run_cell
 from encbench.runs.parts import build_model, build_task, cell_streams
 from encbench.runs.spectra import measure_spectrum
+from encbench.suite.file import SuiteEntry
 from tests.cli.program import encbench, here
 from tests.sample_plugin import Wave
 
@@ -57,6 +58,15 @@ def test_the_kernel_at_initialization_is_that_of_the_run(registry, suite):
     run = run_cell(cell, registry)
     ((_, measure),) = at_initialization(suite, registry, 16, "trace", "cpu")
     np.testing.assert_array_equal(measure().eigenvalues, run.arrays["spectrum_start"])
+
+
+def test_encodings_with_one_label_are_told_apart(registry, suite):
+    entries = [
+        SuiteEntry(name="scaled", parameters={"scale": scale}, label="base") for scale in (1, 2)
+    ]
+    both = suite.model_copy(update={"encodings": entries})
+    found = [measure() for _, measure in at_initialization(both, registry, 4, "trace", "cpu")]
+    assert [one.encoding for one in found] == ["base (scale=1.0)", "base (scale=2.0)"]
 
 
 def test_a_small_learning_rate_follows_the_kernel_and_a_large_one_parts(registry, suite):

@@ -55,6 +55,19 @@ def test_an_entrys_parameters_and_settings_can_be_swept(registry, suite):
     assert [cell.task.parameters["points"] for cell in cells] == [8, 16]
 
 
+def test_cells_of_two_encodings_with_one_label_are_named_by_them(registry, suite):
+    entries = [
+        SuiteEntry(name="scaled", label="base"),
+        SuiteEntry(name="nan", label="base", training={"epochs": {"sweep": [3, 4]}}),
+    ]
+    cells = keyed_plan(suite.model_copy(update={"encodings": entries}), registry)
+    assert list(cell_names(cells).values()) == [
+        "wave × base (scaled) seed 0",
+        "wave × base (nan) · epochs=3 seed 0",
+        "wave × base (nan) · epochs=4 seed 0",
+    ]
+
+
 def test_cells_of_one_label_are_named_by_what_differs(registry, suite):
     sweep = swept(suite, training={"lr_factor": {"sweep": [0.5, 1]}})
     names = cell_names(keyed_plan(sweep, registry)).values()

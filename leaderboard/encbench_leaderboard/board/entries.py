@@ -6,15 +6,14 @@ An entry has the same name on all tasks of a board, and no two entries have the 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
-from typing import Any, TypeVar
+from typing import Any
 
 from encbench.suite.config import PluginRef, differing
-from encbench.suite.labels import distinguished, settings_text
+from encbench.suite.labels import label, labels_with_differences, numbered, settings_text
 from encbench_leaderboard.board.facts import Facts
 
-Key = TypeVar("Key", bound=Hashable)
 Kind = tuple[str, int]
 """Identity of an encoding, and id of the settings: ``kind_of`` a record."""
 Choice = tuple[str, str]
@@ -79,44 +78,5 @@ def _distinct(own: Mapping[Choice, str], refs: Mapping[str, PluginRef]) -> dict[
     encodings: dict[str, dict[str, PluginRef]] = defaultdict(dict)
     for (encoding, _), text in own.items():
         encodings[text][encoding] = refs[encoding]
-    labels = {text: _with_differences(text, same) for text, same in encodings.items()}
+    labels = {text: labels_with_differences(text, same) for text, same in encodings.items()}
     return {choice: labels[text][choice[0]] for choice, text in own.items()}
-
-
-def label(ref: PluginRef) -> str:
-    """The user's own label if there is one, else the name with every parameter."""
-    if ref.label:
-        return ref.label
-    given = [f"{key}={value}" for key, value in ref.parameters.items() if value is not None]
-    return f"{ref.name}({', '.join(given)})" if given else ref.name
-
-
-def unique_labels(refs: Mapping[str, PluginRef]) -> dict[str, str]:
-    """A label for each identity; equal labels get the plug-ins' names, or the parameters in which
-    they differ."""
-    same: dict[str, dict[str, PluginRef]] = defaultdict(dict)
-    for key, ref in refs.items():
-        same[label(ref)][key] = ref
-    found: dict[str, str] = {}
-    for text, alike in same.items():
-        found |= _with_differences(text, alike)
-    return numbered({key: found[key] for key in refs})
-
-
-def _with_differences(text: str, refs: Mapping[str, PluginRef]) -> dict[str, str]:
-    differences = distinguished(refs)
-    return {key: f"{text} ({what})" if what else text for key, what in differences.items()}
-
-
-def numbered(names: Mapping[Key, str]) -> dict[Key, str]:
-    """The names, those that are equal with a number: a label can be any text."""
-    taken: set[str] = set()
-    found: dict[Key, str] = {}
-    for key, name in names.items():
-        number, unique = 1, name
-        while unique in taken:
-            number += 1
-            unique = f"{name} #{number}"
-        taken.add(unique)
-        found[key] = unique
-    return found

@@ -18,8 +18,9 @@ import pandas as pd
 
 from encbench.results.palette import colour_order, natural
 from encbench.results.records import StoredRecord
+from encbench.suite.labels import unique_labels
 from encbench_leaderboard.board.categories import Category, Target, find_categories
-from encbench_leaderboard.board.entries import Kind, entry_names, kind_of, unique_labels
+from encbench_leaderboard.board.entries import Kind, entry_names, kind_of
 from encbench_leaderboard.board.facts import (
     CELL_NUMBERS,
     NUMBERS,
