@@ -215,9 +215,9 @@ def prediction(board: Board, most: int) -> list[Block]:
     of_tasks = [block for task, of in shown for block in _of_task(task, of, several)]
     note = Text(
         "Positive ρ means that a larger statistic goes with better quality. The 95 % interval "
-        "counts each encoding once, however many tasks, settings and seeds; none is given for ρ = ±1, nor "
-        f"for fewer than {TOO_FEW} encodings. An eigenvalue below its floor ranks below every "
-        "resolved one; – where a statistic is the same in all cells, or was not recorded. "
+        "counts each encoding once, however many tasks, settings and seeds; none is given for ρ = "
+        f"±1, nor for fewer than {TOO_FEW} encodings. An eigenvalue below its floor ranks below "
+        "every resolved one; – where a statistic is the same in all cells, or was not recorded. "
         "*Predicted worst* is the encoding whose rank in quality is farthest from the line through "
         "the ranks at the end, and by how many ranks it is better (+) or worse (−)."
     )
