@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from encbench.contracts.encoding import Encoding
-from encbench.errors import NtkError, ParameterError
+from encbench.contracts.network import in_encoding
+from encbench.errors import NtkError, ParameterError, PluginError, plural
+from encbench.ntk.autograd import dense, random_like
 
 PROBE = 8  # number of points at which the output is checked
 
@@ -201,35 +203,87 @@ def check_output(model: nn.Module, x: Tensor) -> int:
                 f"the model's output is {f.dtype}, and the kernel is that of real outputs; return "
                 "its real part, or torch.view_as_real(f).flatten(1)"
             )
-        check_finite(f)
+        check_finite(f, model, x)
         alone = torch.cat([model(row[None]) for row in x])
     # seven layers of sin(20 z) amplify rounding to 1e-10; mixing points changes far more
     eps = torch.finfo(f.dtype).eps
-    if float((alone - f).abs().max()) > max(1e4 * eps, math.sqrt(eps)) * float(f.abs().max() + 1):
+    limit = max(1e4 * eps, math.sqrt(eps)) * float(f.abs().max() + 1)
+    if float((alone - f).abs().max()) > limit:
+        with torch.no_grad():
+            repeats = float((model(x) - f).abs().max()) <= limit
+        if repeats:
+            raise NtkError(
+                f"f(x) changes with the other points of the batch{_where(model, x)}, and the "
+                "kernel needs f(x) to depend on x alone; remove what mixes the points"
+            )
         raise NtkError(
-            "f(x) changes with the other points of the batch (or at random)"
-            f"{_where(model, x)}, and the kernel needs f(x) to depend on x alone; remove what "
-            "mixes the points"
+            f"f(x) changes from call to call{_where(model, x, together=True)}: two calls with the "
+            "same points differ, and the kernel needs f(x) to depend on x alone; let forward draw "
+            "no random numbers and keep nothing from earlier calls"
         )
     return f.shape[1]
 
 
-def _where(model: nn.Module, x: Tensor) -> str:
-    """Name the part that mixes points, as in " in the encoding X"; "" without an encoding."""
+def _where(model: nn.Module, x: Tensor, *, together: bool = False) -> str:
+    """Name the part that changes, as in " in the encoding X"; "" without an encoding.
+
+    Args:
+        together: whether the points are compared with a second call, not with calls of one each.
+    """
     encoding = encoding_of(model)
     if encoding is None:
         return ""
     with torch.no_grad():
-        alone = torch.cat([encoding(row[None]) for row in x])
-        mixes = float((alone - encoding(x)).abs().max()) > 1e-5
-    kind, found = ("encoding", encoding) if mixes else ("network", model)
+        features = encoding(x)
+        parts = [encoding(x)] if together else [encoding(row[None]) for row in x]
+        changes = float((torch.cat(parts) - features).abs().max()) > 1e-5
+    kind, found = ("encoding", encoding) if changes else ("network", model)
     return f" in the {kind} {type(found).__name__}"
 
 
-def check_finite(f: Tensor) -> None:
-    """Raise NtkError if a model's output contains NaN or infinity."""
-    if not bool(torch.isfinite(f).all()):
-        raise NtkError(
-            "the model's output is not finite: its weights have diverged, or its encoding or its "
-            "network gives NaN"
-        )
+def check_finite(f: Tensor, model: nn.Module, x: Tensor) -> None:
+    """Raise NtkError if a model's output f (n, O) at x (n, d) contains NaN or infinity."""
+    if bool(torch.isfinite(f).all()):
+        return
+    if not all(bool(torch.isfinite(parameter).all()) for parameter in model.parameters()):
+        raise NtkError("the model's weights are not finite: training has diverged")
+    part, values, encoding = f"the network {type(model).__name__}", f, encoding_of(model)
+    if encoding is not None:
+        with torch.no_grad():
+            features = encoding(x)
+        if not bool(torch.isfinite(features).all()):
+            part, values = f"the encoding {type(encoding).__name__}", features
+    where = x[~torch.isfinite(values).all(1)][0].tolist()
+    raise NtkError(
+        f"{part} gives NaN or infinity at x = {where}, although its weights are finite; it must "
+        "be finite on all of [0, 1], borders included"
+    )
+
+
+def check_gradients(encoding: Encoding, x: Tensor) -> None:
+    """Refuse an encoding whose parameters would be counted but never trained.
+
+    Only some of its trained parameters need a gradient at the points x (N, d). Exceptions are
+    marked as raised by the encoding.
+
+    Raises:
+        PluginError: the features' gradient is zero for all trained parameters.
+    """
+    trained = [parameter for parameter in encoding.parameters() if parameter.requires_grad]
+    if not trained:
+        return
+    with in_encoding(), torch.enable_grad():
+        features = encoding(x)
+        if not isinstance(features, Tensor):
+            return  # the network says so
+        if features.requires_grad:
+            weights = random_like(features, torch.Generator().manual_seed(0))
+            found = torch.autograd.grad(features, trained, weights, allow_unused=True)
+            if any(bool(dense(grad).any()) for grad in found if grad is not None):
+                return
+    raise PluginError(
+        f"the encoding {type(encoding).__name__} has "
+        f"{plural(sum(p.numel() for p in trained), 'trained parameter')}, and the gradient of its "
+        "features is zero for all: is there a detach(), no_grad() or round() in forward? Make it "
+        "differentiable, or set requires_grad=False on parameters that are not to be trained"
+    )

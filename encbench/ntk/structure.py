@@ -208,7 +208,7 @@ class _Comparison:
         with trained(self.model, list(self.true)) as leaves:
             with torch.enable_grad():
                 f = self.model(x)
-            check_finite(f)
+            check_finite(f, self.model, x)
             if not f.requires_grad:
                 raise NtkError("the model's output does not depend on any trainable parameter")
             self.modules = {n: m for n, m in self.modules.items() if hooks.valid(n, len(x))}

@@ -23,7 +23,7 @@ from encbench.device import (
 )
 from encbench.errors import bounded, error_line
 from encbench.ntk.linearized import critical_learning_rate
-from encbench.ntk.model import PROBE, check_output, working_copy
+from encbench.ntk.model import PROBE, check_gradients, check_output, working_copy
 from encbench.plugins.isolation import output_to_stderr, process_state_kept
 from encbench.plugins.parameters import parameters_of
 from encbench.plugins.registry import Registry
@@ -178,8 +178,10 @@ class _CellRun:
             self.record.activation = None if model.activation is None else str(model.activation)
             self.record.parameters = model.parameter_counts()
             self.optimizer, self.schedule = build_training(self.cell, self.registry)
+            self.rate_points = ntk_points_of(self.task, LR_POINTS, self.streams.generator("ntk"))
+            check_gradients(model.encoding, self.rate_points.to(self.device, torch.float32))
             self.record.learning_rate = self._learning_rate()
-            if network.kind != "mlp":
+            if network.kind != "mlp" or self.record.learning_rate.critical is None:
                 self._check_rows()
         steps = total_steps(self.cell.training, self.task.points_per_epoch)
         if self.cell.ntk.points:
@@ -317,7 +319,6 @@ class _CellRun:
 
     def _learning_rate(self) -> LearningRate:
         config = self.cell.training
-        self.rate_points = ntk_points_of(self.task, LR_POINTS, self.streams.generator("ntk"))
         critical = self._critical_rate()
         if config.lr != "auto":
             return LearningRate(value=config.lr, critical=critical, rule="given")
@@ -333,7 +334,7 @@ class _CellRun:
         return LearningRate(value=value, critical=critical, rule="auto")
 
     def _check_rows(self) -> None:
-        """Refuse a network that mixes points, also if no kernel is computed that would show it."""
+        """Refuse a model that mixes points, also if no kernel is computed that would show it."""
         x = self.rate_points[:: -(-len(self.rate_points) // PROBE)]
         model, points, _ = working_copy(self.model, x, torch.float64, self.device)
         check_output(model, points)

@@ -332,7 +332,7 @@ class Failing(Mixing):
 @pytest.mark.parametrize(
     ("cls", "message"),
     [
-        (Mixing, "f(x) changes with the other points of the batch (or at random) in the network "),
+        (Mixing, "f(x) changes with the other points of the batch in the network "),
         (Normalizing, "BatchNorm1d at 'norm' mixes the points of a batch"),
         (Failing, "network 'mine' of theirs 1.0 failed: ValueError: no network today"),
     ],

@@ -1,0 +1,131 @@
+"""Encodings with which training or kernels would be wrong fail in set-up; the record says why."""
+
+from itertools import count
+
+import pytest
+import torch
+from torch import nn
+
+from encbench import Encoding, plan
+from encbench.runs.cell import run_cell
+from encbench.suite.config import NetworkConfig, NtkConfig, TrainingConfig
+from encbench.suite.file import Suite, SuiteEntry
+from tests.sample_plugin import Wave, module, registry_of
+
+
+class Weighted(Encoding):
+    """w x with a trained w, and a parameter that is not used."""
+
+    equation, source = "γ(x) = w x", "the tests"
+
+    def __init__(self, in_dim):
+        super().__init__(in_dim, in_dim)
+        self.w, self.spare = nn.Parameter(torch.ones(1)), nn.Parameter(torch.ones(2))
+
+    def forward(self, x):
+        return self.w.to(x.dtype) * x
+
+
+class Detached(Weighted):
+    """Rounds without gradient."""
+
+    @torch.no_grad()
+    def forward(self, x):
+        return (4 * super().forward(x)).round()
+
+
+class Rounded(Weighted):
+    """Rounds, whose gradient is zero."""
+
+    def forward(self, x):
+        return (4 * super().forward(x)).round()
+
+
+class Frozen(Detached):
+    """Rounds, with parameters that are not trained."""
+
+    def __init__(self, in_dim):
+        super().__init__(in_dim)
+        self.requires_grad_(False)
+
+
+class Broken(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, grad):
+        raise RuntimeError("backward is broken")
+
+
+class BrokenBackward(Weighted):
+    """Has a backward pass that raises."""
+
+    def forward(self, x):
+        return Broken.apply(super().forward(x))
+
+
+class NotANumber(Weighted):
+    """NaN in half of the domain."""
+
+    def forward(self, x):
+        return super().forward(x).where(x < 0.5, torch.nan)
+
+
+class Counting(Weighted):
+    """Shifts by the number of calls."""
+
+    def __init__(self, in_dim):
+        super().__init__(in_dim)
+        self.calls = count()
+
+    def forward(self, x):
+        return super().forward(x) + next(self.calls)
+
+
+class Centred(Weighted):
+    """Subtracts the batch's mean."""
+
+    def forward(self, x):
+        return super().forward(x) - x.mean(0)
+
+
+def record_of(cls, loss="mse"):
+    task = type("Named", (Wave,), {"loss": loss, "__doc__": "A wave."})
+    suite = Suite(
+        name="refused",
+        encodings=[SuiteEntry(name="theirs")],
+        tasks=[SuiteEntry(name="wave")],
+        seeds=[0],
+        network=NetworkConfig(width=4, depth=1),
+        training=TrainingConfig(batch_size=8, steps=2, lr=0.01, optimizer="adam"),
+        ntk=NtkConfig(points=0),
+    )
+    registry = registry_of(dist=module(encodings={"theirs": cls}, tasks={"wave": task}))
+    (cell,) = plan(suite, registry)
+    return run_cell(cell, registry).record
+
+
+@pytest.mark.parametrize("loss", ["mse", "l1"])
+@pytest.mark.parametrize(
+    ("cls", "message"),
+    [
+        (Detached, "encoding Detached has 3 trained parameters, and the gradient of its features"),
+        (Rounded, "requires_grad=False on parameters that are not to be trained"),
+        (BrokenBackward, "encoding 'theirs' of dist 1.0 failed: RuntimeError: backward is broken"),
+        (NotANumber, "the encoding NotANumber gives NaN or infinity at x = ["),
+        (Counting, "from call to call in the encoding Counting: two calls with the same points"),
+        (Centred, "with the other points of the batch in the encoding Centred"),
+    ],
+)
+def test_what_cannot_be_trained_or_compared_fails_in_set_up(cls, message, loss):
+    record = record_of(cls, loss)
+    assert (record.status, record.phase) == ("failed", "setup")
+    assert message in record.error.message
+    assert "diverged" not in record.error.message
+
+
+@pytest.mark.parametrize("cls", [Weighted, Frozen])
+def test_parameters_may_be_unused_or_frozen(cls):
+    assert record_of(cls).status == "ok"
