@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -49,7 +51,8 @@ class Metric(ABC):
         """The value, and details to record with it.
 
         Returns:
-            (value, details); (None, {"reason": ...}) if the metric is undefined for the input.
+            (value, details); (None, {"reason": ...}) if the metric is undefined for the input. NaN
+            is recorded as None.
 
         Raises:
             PluginError: prediction and truth are not of this kind, an error of the task.
@@ -62,7 +65,30 @@ class Metric(ABC):
                 f"compute returned a {type(computed).__name__}, expected (value, details)"
             )
         value, details = computed
-        value = None if value is None else float(value)
+        if not isinstance(details, Mapping):
+            raise TypeError(f"compute returned {_shown(details)} as details, expected a dictionary")
+        value = None if value is None else _number(value)
+        if value is None or math.isnan(value):
+            returned = "None without a reason" if value is None else "NaN"
+            value, details = None, {"reason": f"the metric returned {returned}", **details}
         return MetricValue(
             value=value, title=self.title, unit=self.unit, direction=self.direction, details=details
         )
+
+
+def _number(value: Any) -> float:
+    """A metric's value as a float; a tensor or array may hold one number."""
+    try:
+        if isinstance(value, str | bytes):  # float() would parse it
+            raise TypeError
+        return float(value)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(
+            f"compute returned {_shown(value)} as value, expected one number or None"
+        ) from None
+
+
+def _shown(value: Any) -> str:
+    shape = getattr(value, "shape", None)
+    name = type(value).__name__
+    return f"a {name}" if shape is None else f"a {name} of shape {tuple(shape)}"

@@ -1,6 +1,10 @@
 """The built-in metrics are registered through an entry point, like those of plug-ins."""
 
+import math
+
+import numpy as np
 import pytest
+import torch
 
 from encbench import Metric
 from encbench.plugins.registry import default_registry
@@ -21,3 +25,42 @@ def test_metrics_are_described_without_loading_torch():
     summaries = {offer.name: offer.summary() for offer in default_registry().offers("metric")}
     assert "signal-to-noise" in summaries["psnr"]
     assert "structural similarity" in summaries["ms_ssim"]
+
+
+def measured(returned):
+    compute = {"compute": lambda self, prediction, truth: returned, "title": "mine", "unit": ""}
+    return type("Mine", (Metric,), compute)()(None, None)
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (math.nan, "the metric returned NaN"),
+        (torch.tensor([math.nan]), "the metric returned NaN"),
+        (None, "the metric returned None without a reason"),
+    ],
+)
+def test_an_undefined_value_is_missing_with_a_reason(value, reason):
+    found = measured((value, {"points": 3}))
+    assert (found.value, found.details) == (None, {"points": 3, "reason": reason})
+    assert measured((value, {"reason": "too dark"})).details["reason"] == "too dark"
+
+
+def test_one_number_of_any_type_is_a_value_and_may_be_infinite():
+    for value in (math.inf, np.float32(math.inf), torch.tensor([math.inf])):
+        assert measured((value, {})).value == math.inf
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        (("3", {}), "a str as value, expected one number or None"),
+        ((torch.ones(2), {}), r"a Tensor of shape \(2,\) as value, expected one number"),
+        ((np.ones((2, 3)), {}), r"a ndarray of shape \(2, 3\) as value"),
+        ((1.0, None), "a NoneType as details, expected a dictionary"),
+        (1.0, r"returned a float, expected \(value, details\)"),
+    ],
+)
+def test_what_is_no_number_is_refused(returned, message):
+    with pytest.raises(TypeError, match=message):
+        measured(returned)
