@@ -200,6 +200,66 @@ def test_solids_that_touch_keep_the_wall_between_them(solid_of, caplog, width):
     assert not caplog.text
 
 
+def double(mesh):
+    vertices, faces = mesh
+    return vertices, np.concatenate([faces, faces[:, ::-1]])
+
+
+def inside_some_box(x, boxes):
+    low, high = np.array(boxes).transpose(1, 0, 2)
+    return ((x[:, None] > low) & (x[:, None] < high)).all(axis=2).any(axis=1)
+
+
+UNIT = ([0, 0, 0], [1, 1, 1])
+BESIDE = ([1, 0, 0], [2, 1, 1])
+ALONG_AN_EDGE = ([1, 1, 0], [2, 2, 1])
+BEYOND = ([2, 0, 0], [3, 1, 1])
+AROUND = [([x, y, z], [x + 1, y + 1, z + 1]) for x, y, z in np.ndindex(3, 3, 3)]
+
+
+@pytest.mark.parametrize(
+    ("two_sided", "plain"),
+    [
+        ([UNIT], [BESIDE]),
+        ([BESIDE], [UNIT]),
+        ([UNIT], [ALONG_AN_EDGE]),
+        ([UNIT], [BESIDE, BEYOND]),
+        ([BESIDE], [UNIT, BEYOND]),
+        ([UNIT, BESIDE], [BEYOND]),
+        ([UNIT, BESIDE, BEYOND], []),
+        (AROUND[:13] + AROUND[14:], []),
+        (AROUND[13:14], AROUND[:13] + AROUND[14:]),
+        (AROUND[:5], AROUND[5:13] + AROUND[14:]),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("inside_out", [False, True])
+def test_a_double_sided_part_that_touches_others_is_solid(solid_of, two_sided, plain, inside_out):
+    parts = [double(box(*part)) for part in two_sided]
+    parts += [inverted(box(*part)) if inside_out else box(*part) for part in plain]
+    vertices, faces = joined(*parts)
+    solid = solid_of(vertices, faces)
+    x = vertices.min(axis=0) + points() * np.ptp(vertices, axis=0)
+    middle = (vertices.max(axis=0) + vertices.min(axis=0)) / 2
+    clear = np.abs(x - x.round()).min(axis=1) > 0.01
+    found = solid.occupied((x - middle) / np.ptp(vertices, axis=0).max() + 0.5)
+    expected = inside_some_box(x, two_sided + plain)
+    np.testing.assert_array_equal(found[clear], expected[clear])
+
+
+def test_what_double_sided_faces_may_or_may_not_enclose_is_outside_with_a_warning(solid_of, caplog):
+    """The hole between 26 boxes; its walls are doubled once more, and one of them twice."""
+    vertices, faces = joined(*(box(*each) for each in AROUND[:13] + AROUND[14:]))
+    hole = ((vertices[faces] >= 1) & (vertices[faces] <= 2)).all(axis=(1, 2))
+    again = np.concatenate([faces[hole], faces[hole][:2]])
+    solid = solid_of(*double((vertices, again)))
+    assert solid.occupied(np.full((1, 3), 0.5)).all()
+    caplog.clear()
+    solid = solid_of(vertices, np.concatenate([faces, again, again[:, ::-1]]))
+    assert solid.occupied(np.array([[0.5, 0.5, 0.5], [0.1, 0.5, 0.5]])).tolist() == [False, True]
+    assert "12 double-sided faces enclose cells that may be inside or outside" in caplog.text
+
+
 def test_a_sheet_within_a_solid_bounds_nothing(solid_of, caplog):
     corners = np.array([(0.5, y, z) for y, z in ((0.2, 0.2), (0.8, 0.2), (0.8, 0.8), (0.2, 0.8))])
     sheet = np.array([[0, 1, 2], [0, 2, 3], [0, 2, 1], [0, 3, 2]])

@@ -11,16 +11,15 @@ from typing import Literal
 
 import igl
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from encbench import DataError
+from encbench_tasks._occupancy.cells import parts_of
+from encbench_tasks._occupancy.doubles import without_doubles
 from encbench_tasks._occupancy.reading import read_triangles
 from encbench_tasks._occupancy.triangles import (
     Array,
     Edges,
     Flags,
-    Indices,
     Triangles,
     edge_uses,
     edges_of,
@@ -45,10 +44,6 @@ OUTSIDE = 0.05
 eighth at the corner of a box; the error of the approximation is 0.005."""
 WEIGHTS = np.array([(i, j, 8 - i - j) for i in range(9) for j in range(9 - i)]) / 8
 """Barycentric coordinates of 45 points of a triangle, including its corners."""
-EMPTY = 1e-6
-"""Volume of a part, relative to its area^(3/2), below which it may be rounding; a ball has 0.09."""
-PLANAR = 1e-9
-"""Volume of a tetrahedron, relative to its longest edge³, below which it is a quadrilateral."""
 CHUNK = 256
 """Points per call. The library holds Python's lock while it computes: longer calls would make
 training wait for the thread that labels the next epoch, shorter ones take a fifth longer."""
@@ -82,14 +77,21 @@ def solid_of_mesh(path: Path, method: Literal["winding", "rays"] = "winding") ->
             watertight.
     """
     mesh = _scaled(read_triangles(path), path)
-    edges, doubled = edges_of(mesh.faces), 0
+    edges, doubled, unclear = edges_of(mesh.faces), 0, 0
     if edges.branching:
-        mesh, doubled = without_doubles(mesh)
+        mesh, doubled, unclear = without_doubles(mesh)
         edges = edges_of(mesh.faces) if doubled else edges
     mesh, turned = oriented(mesh, edges.clashing)
     if edges.clashing:
         edges = edges_of(mesh.faces)
     _warn(path, edges, doubled, turned, len(mesh.faces))
+    if unclear:
+        logger.warning(
+            "%s: %d double-sided faces enclose cells that may be inside or outside; they are taken "
+            "as outside",
+            path,
+            unclear,
+        )
     low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
     winding = WindingNumber(mesh)
     if edges.open or abs(signed_volume(mesh)) < THIN:
@@ -165,77 +167,6 @@ def _warn(path: Path, edges: Edges, doubled: int, turned: int, faces: int) -> No
         )
 
 
-def without_doubles(mesh: Triangles) -> tuple[Triangles, int]:
-    """Keep one of several coinciding faces that are one surface; return also the number left out.
-
-    Faces that coincide, in the same or in opposite directions, may be one surface (a doubled
-    face, a mesh with a front and a back) or two (two boxes that touch). They are left as they are
-    in parts of the mesh whose winding number is a whole number everywhere and not 0. Elsewhere,
-    a patch of them is one surface if that closes more edges than it opens, or if the patch has
-    no border. If all faces of the mesh coincide with others, it is one surface, with holes.
-    """
-    faces = _with_equal_diagonals(mesh)
-    _, first, group, copies = np.unique(
-        np.sort(faces, axis=1), axis=0, return_index=True, return_inverse=True, return_counts=True
-    )
-    group = group.reshape(-1)
-    doubled = copies > 1
-    if not doubled.any():
-        return mesh, 0
-    edge, uses, balance = edge_uses(faces)
-    part = _parts(edge)
-    volume = np.bincount(part, weights=signed_volumes(mesh))
-    unbalanced = np.bincount(part, weights=(balance[edge] != 0).any(axis=1)) > 0
-    area = np.bincount(part, weights=Triangles(mesh.vertices, faces).areas)
-    wrong = (unbalanced | (np.abs(volume) < EMPTY * area**1.5))[part[first[doubled]]]
-    sides = edge[first[doubled]]  # (D, 3): of the doubled faces, each taken once
-    others = np.bincount(edge[~doubled[group]].reshape(-1), minlength=len(uses))[sides]
-    border = np.bincount(sides.reshape(-1), minlength=len(uses))[sides] == 1
-    patch = _parts(sides)
-    # keeping one of two closes edges with an odd number of other faces, and opens the others
-    votes = np.bincount(patch, weights=((2 * (others % 2) - 1) * border).sum(axis=1))
-    free = np.bincount(patch, weights=(border & (others > 0)).sum(axis=1)) == 0
-    closed = np.bincount(patch, weights=border.sum(axis=1)) == 0
-    one = (votes > 0) | closed | (free & doubled.all())
-    single = np.flatnonzero(doubled)[one[patch] & wrong]
-    kept = np.ones(len(faces), np.bool_)
-    kept[np.isin(group, single)] = False
-    kept[first[single]] = True
-    return Triangles(mesh.vertices, faces[kept]), int((~kept).sum())
-
-
-def _parts(sides: Indices) -> Indices:
-    """(F,) numbers of the parts that faces, given by their edges (F, 3), form by sharing edges."""
-    face = np.repeat(np.arange(len(sides)), 3)
-    edge = len(sides) + sides.reshape(-1)
-    count = int(edge.max()) + 1
-    graph = coo_array((np.ones(len(face), np.int8), (face, edge)), (count, count))
-    part: Indices = connected_components(graph, directed=False)[1][: len(sides)].astype(np.int64)
-    return part
-
-
-def _with_equal_diagonals(mesh: Triangles) -> Indices:
-    """Return the faces (F, 3), with coinciding flat quadrilaterals split along one diagonal."""
-    faces = mesh.faces.copy()
-    edge, uses, _ = edge_uses(faces)
-    order = np.argsort(edge.reshape(-1), kind="stable")
-    pairs = order[np.repeat(uses == 2, uses)].reshape(-1, 2) // 3  # (P, 2) faces at an edge
-    corners = np.sort(faces[pairs].reshape(-1, 6), axis=1)
-    new = np.concatenate([np.ones((len(corners), 1), bool), np.diff(corners, axis=1) > 0], axis=1)
-    four = new.sum(axis=1) == 4
-    pairs, quads = pairs[four], corners[four][new[four]].reshape(-1, 4)
-    _, same, count = np.unique(quads, axis=0, return_inverse=True, return_counts=True)
-    by_quad = np.argsort(same.reshape(-1), kind="stable")[np.repeat(count == 2, count)]
-    for one, other in by_quad.reshape(-1, 2):
-        rays = np.diff(mesh.vertices[quads[one]], axis=0)
-        if abs(np.linalg.det(rays)) > PLANAR * np.abs(rays).max() ** 3:
-            continue
-        area, other_area = (mesh.area_vectors[pairs[i]].sum(axis=0) for i in (one, other))
-        turn = slice(None) if area @ other_area > 0 else slice(None, None, -1)
-        faces[pairs[other]] = mesh.faces[pairs[one]][:, turn]
-    return faces
-
-
 def oriented(mesh: Triangles, clashing: int) -> tuple[Triangles, int]:
     """Orient the faces of each patch alike, and outwards; return also the number of turned faces.
 
@@ -265,7 +196,7 @@ def oriented(mesh: Triangles, clashing: int) -> tuple[Triangles, int]:
 def _inside_out(mesh: Triangles) -> np.ndarray:
     """(F,) whether a face belongs to a closed part of negative volume that is no cavity."""
     edge, uses, _ = edge_uses(mesh.faces)
-    part = _parts(edge)
+    part = parts_of(edge)
     volume = np.bincount(part, weights=signed_volumes(mesh))
     closed = np.bincount(part, weights=(uses[edge] == 1).any(axis=1)) == 0
     negative = closed & (volume < 0)
