@@ -23,7 +23,7 @@ from rich.table import Column
 from rich.text import Text
 
 from encbench.cli.console import print_line
-from encbench.errors import plural, printable
+from encbench.errors import bounded, plural, printable
 from encbench.suite.config import CellConfig
 from encbench.suite.labels import told_apart
 
@@ -163,5 +163,5 @@ def _line_of(stored: StoredRecord, name: str) -> Text:
         rate = record.learning_rate
         halved = f"  lr halved {rate.halvings}×" if rate and rate.halvings else ""
         return text.append(f"{name}  {values}{halved}  ({seconds:.0f} s)", style="default")
-    message = record.error.message.splitlines()[0] if record.error else ""
+    message = bounded(" ".join(record.error.message.split()), 1000) if record.error else ""
     return text.append(f"{name}  in {record.phase}: {printable(message)}", style="default")

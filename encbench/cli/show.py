@@ -127,6 +127,8 @@ def _print_summary(console: Console, stored: StoredRecord, *, trace: bool) -> No
     console.print(table)
     if record.error is not None and trace and record.error.traceback:
         console.print(literal(record.error.traceback))
+    elif record.error is not None and record.error.traceback:
+        console.print("`--trace` prints the traceback.", style="dim", markup=False)
     console.print("`--all` prints the whole record.", style="dim", markup=False)
 
 
@@ -177,7 +179,7 @@ def _facts(stored: StoredRecord) -> Iterator[tuple[str, str]]:
     made = record.provenance
     yield "made", f"{made.finished or made.started} by encbench {made.encbench}, {made.device}"
     names = [*sorted(stored.arrays), *sorted(file.name for file in stored.path.glob("*.png"))]
-    yield "files", f"{stored.path}: {', '.join(names)}"
+    yield "files", ": ".join(filter(None, (str(stored.path), ", ".join(names))))
     yield "key", record.key
 
 

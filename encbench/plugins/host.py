@@ -21,7 +21,7 @@ from typing import Any
 
 import pluggy
 
-from encbench.errors import PluginError, bounded, error_line
+from encbench.errors import EncbenchError, PluginError, bounded, error_line
 from encbench.plugins import hookspecs
 from encbench.plugins.isolation import ctrl_c_noted, isolated, process_state_kept
 
@@ -108,7 +108,7 @@ class PluginHost:
             self._refuse_unknown_hooks(module)
             self._manager.register(module, name=plugin.identity)
         except Exception as error:
-            self._note(plugin, f"cannot be registered: {error_line(error)}")
+            self._note(plugin, f"cannot be registered: {_sentence(error)}")
             return
         for kind, hook in OFFERS.items():
             implementation = self._implementation(plugin, hook)
@@ -119,7 +119,7 @@ class PluginHost:
                     offered = implementation()
                     plugin.offers[kind] = _checked_offers(kind, offered)
             except Exception as error:
-                self._note(plugin, f"{hook}() failed: {error_line(error)}")
+                self._note(plugin, f"{hook}() failed: {_sentence(error)}")
 
     def notify(self, hook: str, **arguments: Any) -> bool:
         """Call a reporting hook, one implementation at a time; failures are logged.
@@ -140,7 +140,12 @@ class PluginHost:
                 if pressed:
                     raise KeyboardInterrupt from error
                 succeeded = False
-                logger.warning("plug-in %s: %s() failed: %s", plugin, hook, error_line(error))
+                if not isinstance(error, EncbenchError):
+                    logger.warning("plug-in %s: %s() failed: %s", plugin, hook, error_line(error))
+                elif plugin.distribution != "encbench":
+                    logger.warning("plug-in %s: %s", plugin, _sentence(error))
+                else:
+                    logger.warning("%s", _sentence(error))
                 logger.debug("%s", traceback.format_exc())
         return succeeded
 
@@ -179,6 +184,13 @@ class PluginHost:
     def _note(plugin: Plugin, problem: str) -> None:
         plugin.problem = problem
         plugin.details = bounded(traceback.format_exc(), 20_000)
+
+
+def _sentence(error: BaseException) -> str:
+    """The message of an error of encbench; another exception with the name of its class."""
+    line = error_line(error)
+    own = isinstance(error, EncbenchError)
+    return line.removeprefix(f"{type(error).__name__}: ") if own else line
 
 
 def _name_of(distribution: metadata.Distribution) -> str:

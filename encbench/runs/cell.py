@@ -204,10 +204,13 @@ class _CellRun:
                 name: (bounded(x, 100), bounded(y, 100))
                 for name, (x, y) in outcome.line_titles.items()
             }
-            self.record.metrics = metric_results(outcome.comparisons, self.registry, self.cell)
+            said: set[str] = set()  # reasons of metrics that raise, each for all comparisons
+            self.record.metrics = metric_results(
+                outcome.comparisons, self.registry, self.cell, said
+            )
             self.record.baselines = {
                 bounded(" ".join(str(name).split()), 100): metric_results(
-                    comparisons, self.registry, self.cell
+                    comparisons, self.registry, self.cell, said
                 )
                 for name, comparisons in outcome.baselines.items()
             }

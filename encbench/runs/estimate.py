@@ -10,6 +10,7 @@ from encbench.plugins.registry import Registry
 from encbench.results.records import Record
 from encbench.runs.cell import run_cell
 from encbench.runs.interface import RunOptions
+from encbench.runs.parts import failed_metrics_counted
 from encbench.suite.config import CellConfig
 
 REHEARSED = 12
@@ -50,14 +51,16 @@ def estimate(
     groups = list(alike.values())
     chosen = groups[:: math.ceil(len(groups) / REHEARSED)] if groups else []
     seconds, counted, problems = 0.0, 0, []
-    for done, (first, *others) in enumerate(chosen):
-        watch(done, len(chosen))
-        record = run_cell(first.shortened(STEPS), registry, options).record
-        if record.status == "ok":
-            seconds += _whole(first, record) * (1 + len(others))
-            counted += 1 + len(others)
-        elif record.error is not None:
-            problems.append(f"{first.label}: {record.status}, {record.error.message}")
+    with failed_metrics_counted():
+        for done, (first, *others) in enumerate(chosen):
+            watch(done, len(chosen))
+            record = run_cell(first.shortened(STEPS), registry, options).record
+            if record.status == "ok":
+                seconds += _whole(first, record) * (1 + len(others))
+                counted += 1 + len(others)
+            elif record.error is not None:
+                said = " ".join(record.error.message.split())
+                problems.append(f"{first.label}: {record.status}, {said}")
     total = seconds * len(cells) / counted if counted else math.nan
     return Estimate(total, len(chosen), problems)
 

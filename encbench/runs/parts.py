@@ -24,7 +24,7 @@ from encbench.contracts.metric import Metric, MetricValue
 from encbench.contracts.network import IN_ENCODING, IN_NETWORK, Network
 from encbench.contracts.optimizer import Optimizer, Schedule
 from encbench.contracts.task import IN_TASK, Task, checked_task, content_hash
-from encbench.errors import DataError, EncbenchError, PluginError, bounded, error_line
+from encbench.errors import DataError, EncbenchError, PluginError, bounded, error_line, plural
 from encbench.plugins.registry import Offer, Registry, named_failures
 from encbench.plugins.selector import parse_selector
 from encbench.runs.limits import CellStopped, by_a_person
@@ -37,6 +37,8 @@ from encbench.training.losses import IN_LOSS
 LONGEST_METRIC = 40_000
 """Maximum length of a metric's value as JSON in a record [characters]."""
 logger = logging.getLogger("encbench")
+FAILED_METRIC = "failed_metric"
+"""Attribute of warnings about a metric that raised: the reason."""
 _generator = threading.Lock()
 """Held while weights are drawn from torch's global generator, which threads share."""
 
@@ -207,10 +209,18 @@ def direction_of(metric: str, registry: Registry) -> Literal["higher", "lower"]:
 
 
 def metric_results(
-    comparisons: Mapping[str, tuple[Any, Any]], registry: Registry, cell: CellConfig
+    comparisons: Mapping[str, tuple[Any, Any]],
+    registry: Registry,
+    cell: CellConfig,
+    said: set[str] | None = None,
 ) -> dict[str, MetricValue]:
-    """The values of all metrics; for a metric that raises, the reason instead of a value."""
+    """The values of all metrics; for a metric that raises, the reason instead of a value.
+
+    Args:
+        said: reasons that have been logged as warnings; new ones are logged and added.
+    """
     values = {}
+    said = set() if said is None else said
     for offer in registry.named("metric").values():
         try:
             metric: Metric = offer.call(lambda cls: cls())
@@ -233,10 +243,35 @@ def metric_results(
                 reason = f"{offer} failed: {describe_error(error, MetricValue)}"
             else:
                 reason = f"{offer} failed: {error_line(error)}"
-            logger.warning("%s: %s", cell.label, reason)
+            if reason not in said:
+                said.add(reason)
+                logger.warning("%s: %s", cell.label, reason, extra={FAILED_METRIC: reason})
             details = {"reason": reason}
             values[offer.name] = MetricValue(value=None, title=offer.name, details=details)
     return values
+
+
+@contextmanager
+def failed_metrics_counted() -> Iterator[None]:
+    """Warn of each failure of a metric once, at the end, with the number of cells.
+
+    For cells that are run only to be timed or checked; the outermost of several contexts counts.
+    """
+    cells: dict[str, set[str]] = {}
+
+    def kept(record: logging.LogRecord) -> bool:
+        reason = getattr(record, FAILED_METRIC, None)
+        if reason is not None:
+            cells.setdefault(reason, set()).add(record.getMessage())
+        return reason is None
+
+    logger.addFilter(kept)
+    try:
+        yield
+    finally:
+        logger.removeFilter(kept)
+        for reason, messages in cells.items():
+            logger.warning("%s (in %s)", reason, plural(len(messages), "rehearsed cell"))
 
 
 def recordable(value: Any) -> Any:

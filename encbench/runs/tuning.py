@@ -200,7 +200,7 @@ def _check_values(result: TuneResult, records: Collection[Record]) -> None:
                 f"{', '.join(there)}. The trials are kept"
             )
         error = next((r.error for r in records if r.error is not None), None)
-        why = "" if error is None else f"; the first: {error.message.splitlines()[0]}"
+        why = "" if error is None else f"; the first: {' '.join(error.message.split())}"
         raise EncbenchError(f"no trial finished{why}. Their records are kept")
     result.notes += [
         f"{label}: no trial has a value, so the default setting is kept." for label in empty

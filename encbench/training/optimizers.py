@@ -245,6 +245,11 @@ def make_optimizer(
     # fused: one kernel for all parameters; at a batch of 32 the update is a quarter of the step
     fused = all(_can_be_fused(parameter) for part in parts for parameter in part)
     made = optimizer.make(groups, fused=fused)
+    if not isinstance(made, torch.optim.Optimizer):
+        raise TypeError(
+            f"{type(optimizer).__name__}.make returned a {type(made).__name__}, expected a "
+            "torch.optim.Optimizer"
+        )
     if recorded and can_be_recorded(made):
         for group in made.param_groups:
             group["lr"] = torch.tensor(group["lr"], device=group["params"][0].device)

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from encbench import Encoding, run_suite
 from encbench.cli.console import print_line
-from encbench.cli.progress import RunProgress
+from encbench.cli.progress import RunProgress, _line_of
 from encbench.cli.show import show
 from encbench.errors import printable
+from encbench.results.records import ErrorInfo
 from tests.leaderboard.results import Results
 from tests.sample_plugin import Wave, module, registry_of
 
@@ -120,3 +121,20 @@ def test_no_line_of_the_program_commands_the_terminal(capsys):
     said = capsys.readouterr().out
     assert "\\x1b[2J" in said
     assert "\x1b[2J" not in said
+
+
+def test_a_failed_cell_says_how_to_see_its_traceback_and_its_folder(results, capsys):
+    error = ErrorInfo(type="ValueError", message="no", traceback="Traceback: …")
+    stored = results.add(
+        "ffe", status="failed", error=error, points=0, pictures=False, curves=False
+    )
+    show(results.directory, stored.record.key, everything=False, as_json=False)
+    text = capsys.readouterr().out
+    assert "`--trace` prints the traceback" in text
+    assert f"{stored.path.name}:" not in "".join(text.split())
+
+
+def test_all_lines_of_a_message_are_shown_as_one(results):
+    error = ErrorInfo(type="ValueError", message="expected:\n  one\n  two")
+    stored = results.add("ffe", status="failed", error=error)
+    assert "in training: expected: one two" in _line_of(stored, "ffe").plain

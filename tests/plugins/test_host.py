@@ -11,8 +11,14 @@ import pytest
 import torch
 
 from encbench import Suite, load_suite, plan
-from encbench.errors import AmbiguousNameError, PluginError, SuiteError, UnknownNameError
-from encbench.plugins.host import PluginHost
+from encbench.errors import (
+    AmbiguousNameError,
+    PluginError,
+    StoreError,
+    SuiteError,
+    UnknownNameError,
+)
+from encbench.plugins.host import Plugin, PluginHost
 from encbench.plugins.isolation import output_to_stderr
 from encbench.plugins.registry import Registry
 from encbench.results.provenance import distributions
@@ -325,3 +331,37 @@ def test_a_name_of_a_built_in_is_the_built_in(monkeypatch, tmp_path):
     assert registry.find("encoding", "takes:identity").distribution == "takes"
     assert registry.conflicts() == [("encoding", "identity", ["encbench", "takes"])]
     assert plan(load_suite("quick", registry), registry)
+
+
+@pytest.mark.parametrize(
+    ("distribution", "error", "line"),
+    [
+        (
+            "encbench",
+            StoreError("cannot write a.html: disk full"),
+            "cannot write a.html: disk full",
+        ),
+        (
+            "theirs",
+            StoreError("cannot write a.html"),
+            "plug-in theirs 1.0 (main): cannot write a.html",
+        ),
+        (
+            "theirs",
+            OSError("full"),
+            "plug-in theirs 1.0 (main): encbench_run_finished() failed: OSE",
+        ),
+    ],
+)
+def test_errors_of_encbench_in_a_reporter_are_sentences(distribution, error, line, caplog):
+    host, plugin = PluginHost(), Plugin("main", distribution, "1.0", "theirs.main")
+    host.plugins.append(plugin)
+    host.register(plugin, module(run_finished=error))
+    assert not host.notify("encbench_run_finished")
+    assert caplog.messages[0].startswith(line)
+
+
+def test_a_problem_with_offers_names_the_hook_and_no_class_of_encbench():
+    host, plugin = PluginHost(), Plugin("main", "theirs", "1.0", "theirs.main")
+    host.register(plugin, module(encodings={"a b": "x:Y"}))
+    assert plugin.problem.startswith("encbench_encodings() failed: offers 'a b'; a name is")

@@ -62,3 +62,14 @@ def test_a_cell_that_fails_in_rehearsal_is_named():
     assert found.seconds != found.seconds
     assert "identity" in found.problems[0]
     assert "diverged" in found.problems[0]
+
+
+def test_a_metric_that_raises_in_rehearsals_is_warned_of_once(monkeypatch, caplog):
+    def divide(self, prediction, truth):
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr("encbench.metrics.psnr.Psnr.compute", divide)
+    estimate(cells(), default_registry())
+    (said,) = caplog.messages
+    assert "metric 'psnr' of encbench" in said
+    assert said.endswith("failed: ZeroDivisionError: oops (in 2 rehearsed cells)")

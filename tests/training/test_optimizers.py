@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from encbench import ParameterError
-from encbench.training.optimizers import Muon, Sgd, TorchOptimizer
+from encbench import Optimizer, ParameterError
+from encbench.training.optimizers import Muon, Sgd, TorchOptimizer, make_optimizer
 
 
 def test_momentum_takes_a_smaller_rate_from_the_kernel_as_its_steps_add_up():
@@ -38,3 +38,9 @@ def test_muon_takes_orthogonal_steps_of_hidden_matrices():
     singular = torch.linalg.svdvals(step)
     # approximately, by torch's five Newton-Schulz iterations; AdamW's step is a tenth as long
     assert 0.5 < float(singular[2]) < float(singular[0]) < 1.5
+
+
+def test_an_optimizer_that_makes_none_is_named():
+    Idle = type("Idle", (Optimizer,), {"make": lambda self, groups, *, fused: None})
+    with pytest.raises(TypeError, match=r"Idle.make returned a NoneType, expected a torch.optim.O"):
+        make_optimizer(Idle(), ([nn.Parameter(torch.zeros(2))], []), (0.1, 0.1))
