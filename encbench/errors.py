@@ -8,6 +8,7 @@
     │   └── SuiteError             the suite file is wrong; points at the key
     ├── PluginError                a plug-in could not be loaded, or broke its contract
     ├── DataError                  input data is missing, unreadable or unsuitable
+    │   └── MissingDataError       there is no built-in data and no file of that name
     ├── StoreError                 results could not be written or read
     ├── ClusterError               a Dask cluster cannot be reached, or does not fit
     └── NtkError                   a kernel cannot be computed
@@ -58,6 +59,10 @@ class PluginError(EncbenchError):
 
 class DataError(EncbenchError):
     """Input data is missing, unreadable or unsuitable."""
+
+
+class MissingDataError(DataError):
+    """There is no built-in data and no file of the name that was given; a run is refused."""
 
 
 class StoreError(EncbenchError):
@@ -139,14 +144,21 @@ def bounded(text: str, longest: int) -> str:
     return f"{text[:half]} … {len(text) - 2 * half:,} characters … {text[-half:]}"
 
 
-WRITING_ADVICE = "free space or permissions, or name another file"
+NO_ROOM = "free space or permissions, or "
+WRITING_ADVICE = f"{NO_ROOM}name another file"
 
 
 def cannot_write(
     path: str | os.PathLike[str], error: OSError, mend: str = WRITING_ADVICE
 ) -> StoreError:
     """The error for a file or folder that cannot be written: its path, the reason, the remedy."""
-    return StoreError(f"cannot write {os.fspath(path)}: {error.strerror or error}; {mend}")
+    reason = error.strerror or str(error)
+    if isinstance(error, NotADirectoryError | FileNotFoundError | FileExistsError):
+        mend = mend.removeprefix(NO_ROOM)  # which is not why
+        files = (p for p in (Path(path), *Path(path).parents) if p.is_file())
+        if (file := next(files, None)) is not None:
+            reason = f"{file} is a file, not a folder"
+    return StoreError(f"cannot write {os.fspath(path)}: {reason}; {mend}")
 
 
 @contextmanager

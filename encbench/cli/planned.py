@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from encbench.cli.console import duration, print_line
-from encbench.errors import EncbenchError, error_line, plural
+from encbench.errors import EncbenchError, UsageError, error_line, plural
 from encbench.plugins.registry import Registry
 from encbench.suite.config import CellConfig, NetworkConfig, cell_key
 from encbench.suite.labels import cell_names, unique_labels
@@ -74,6 +74,16 @@ def print_plan(
         print_line(console, f"{encoding}: {text if numbers else 'unknown number of'} parameters")
     for reason in unknown:
         print_line(console, reason, "yellow")
+
+
+def note_device(device: str, console: Console) -> None:
+    """Print a note if this machine lacks the device of a plan, which may be for another."""
+    from encbench.device import resolve_device  # torch
+
+    try:
+        resolve_device(device)
+    except UsageError as error:
+        print_line(console, f"note: this machine could not run this: {error}", "yellow")
 
 
 def _why_unread(cell: CellConfig, registry: Registry) -> str:

@@ -24,6 +24,7 @@ from encbench.cli.options import (
     TimeLimit,
     asked_changes,
 )
+from encbench.cli.planned import note_device
 from encbench.cli.progress import RunProgress
 from encbench.errors import UsageError, plural
 from encbench.plugins.registry import default_registry
@@ -183,6 +184,7 @@ def tune(
         print_line(console, f"note: {note}", "yellow")
     if dry_run:
         check_machine(device, threads, jobs)
+        note_device(device, console)
         _print_plan(tuning, output, console)
         return
     if draw_only:

@@ -31,6 +31,7 @@ from encbench.runs.interface import (
     check_threads,
 )
 from encbench.runs.limits import Limits, RunStopped, orderly_stop
+from encbench.runs.missing_data import refuse_missing_data
 from encbench.suite.config import CellConfig, cell_key, changed_versions
 from encbench.suite.file import Suite
 from encbench.suite.plan import keyed_plan
@@ -145,9 +146,9 @@ def run_suite(
         All records of the suite's cells, including those that existed already.
 
     Raises:
-        UsageError: a name, parameter or setting is wrong, cells that need worker processes use
-            plug-ins that only ``registry`` has, or the script that calls this has no
-            ``if __name__ == "__main__":``; nothing has been run.
+        UsageError: a name, parameter or setting is wrong, data that a task names do not exist,
+            cells that need worker processes use plug-ins that only ``registry`` has, or the script
+            that calls this has no ``if __name__ == "__main__":``; nothing has been run.
         StoreError: the folder cannot be written, or is in use. Records already written are kept.
         ClusterError: the cluster can no longer be used. Records already written are kept.
         RunStopped: a KeyboardInterrupt: one Ctrl-C or SIGTERM; running cells leave an
@@ -172,8 +173,10 @@ def run_suite(
         save_weights = executor.options.save_weights
     git_commit_of.cache_clear()
     with process_state_kept():
-        cells = share_of(keyed_plan(suite, registry), shard)
-        if executor is None:
+        planned = keyed_plan(suite, registry)
+        cells = share_of(planned, shard)
+        if executor is None:  # the workers of a cluster may have data that are not here
+            refuse_missing_data(planned.values(), registry, directory)
             in_processes = _in_processes(terms, jobs, min(at_once, len(cells)), shared)
             if in_processes and not shared:
                 _check_installed(cells.values())

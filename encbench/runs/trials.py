@@ -25,6 +25,7 @@ from encbench.runs.candidates import (
     with_values,
 )
 from encbench.runs.cell import run_cell
+from encbench.runs.missing_data import refuse_missing_data
 from encbench.runs.search_space import (
     SpaceOption,
     check_option,
@@ -176,7 +177,7 @@ def plan_tuning(
         registry: plug-ins to use.
 
     Raises:
-        UsageError: a name, a range or a value is wrong.
+        UsageError: a name, a range or a value is wrong, or data of a task do not exist.
     """
     if trials < 2:
         raise UsageError(f"trials must be at least 2, the default setting and one more: {trials}")
@@ -195,6 +196,7 @@ def plan_tuning(
         final_cells = single_cells(suite, registry)
         notes = check_targets(trial_cells, final_cells)
         cells = [*trial_cells, *final_cells]
+        refuse_missing_data(cells, registry)
         facts = facts_of(cells, registry)
         name, measure = deciding_metric(metric, facts, cells, registry)
         if metric is not None:

@@ -123,6 +123,15 @@ class Suite(Settings):
     budget: BudgetConfig = BudgetConfig()
     _sweeps: dict[str, dict[str, list[Any]]] = PrivateAttr(default_factory=dict)
     """Swept settings by section; the section itself holds the first value of each."""
+    _tasks_of: str | None = PrivateAttr(default=None)
+    """Name of the suite that the tasks are from, if only the encodings were given."""
+
+    @property
+    def note(self) -> str:
+        """The end of a message on a task that no one asked for by name; "" for other tasks."""
+        if self._tasks_of is None:
+            return ""
+        return f" (the tasks are those of the suite {self._tasks_of!r}; -t takes others)"
 
     def settings(self) -> list[tuple[NetworkConfig, TrainingConfig, NtkConfig, BudgetConfig]]:
         """Each combination of the values of the suite's own sweeps."""
@@ -282,6 +291,7 @@ def override(
         if isinstance(source, Suite)
         else load_suite(DEFAULT_SUITE if source is None else source, registry)
     )
+    asked = suite.name
     if source is None and (encodings or tasks):
         suite = suite.model_copy(update={"name": "custom", "description": ""})
     data = suite.model_dump(exclude_unset=True)
@@ -315,7 +325,9 @@ def override(
     if changed.as_asked() == suite.as_asked():
         return suite
     # the description is that of the suite without the changes
-    return changed.model_copy(update={"description": ""})
+    changed = changed.model_copy(update={"description": ""})
+    changed._tasks_of = asked if encodings and not tasks else None
+    return changed
 
 
 def _set_parameters(data: dict[str, Any], name: str, values: Mapping[str, Any]) -> None:

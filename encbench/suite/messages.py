@@ -17,7 +17,7 @@ from encbench.suite.sweep import SWEEP
 def describe_error(error: ValidationError, model: type[BaseModel]) -> str:
     """Describe the first problem of a validation: the key, its value, and what was expected."""
     problems = error.errors()
-    problem = problems[0]
+    problem = _misspelt(problems) or problems[0]
     where, inside = _locate(model, problem["loc"])
     steps = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in where)
     key = "".join(steps).lstrip(".")
@@ -36,6 +36,14 @@ def describe_error(error: ValidationError, model: type[BaseModel]) -> str:
         reason += f"; for a cell with each of them write {{ {SWEEP} = {problem['input']} }}"
     got = "" if isinstance(problem["input"], dict) else f" = {problem['input']!r}"
     return f"{key}{got}: {reason}" if key else reason
+
+
+def _misspelt(problems: list[ErrorDetails]) -> ErrorDetails | None:
+    """The unknown key beside a missing one, which it probably is, if the first problem is that."""
+    first = problems[0]
+    unknown = (p for p in problems if p["type"] == "extra_forbidden")
+    beside = (p for p in unknown if p["loc"][:-1] == first["loc"][:-1])
+    return next(beside, None) if first["type"] == "missing" else None
 
 
 def _expected(problem: ErrorDetails) -> str:

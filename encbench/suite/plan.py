@@ -14,6 +14,7 @@ from encbench.contracts.encoding import Encoding
 from encbench.contracts.task import LossName, Task, content_hash, loss_name
 from encbench.errors import (
     EncbenchError,
+    MissingDataError,
     ParameterError,
     PluginError,
     SuiteError,
@@ -65,7 +66,7 @@ def keyed_plan(suite: Suite, registry: Registry) -> dict[str, CellConfig]:
             in_dim, loss, derivatives = offer.call(partial(_planned, task.parameters))
             if in_dim is not None:
                 for entry, encoding in encodings:
-                    _check_dimension(entry, encoding, registry, task_entry, in_dim)
+                    _check_dimension(entry, encoding, registry, task_entry, in_dim, suite.note)
             data_hash = _data_hash(offer, task)
             ends = _Ends(offer.load(), task)
             for encoding_entry, encoding in encodings:
@@ -220,6 +221,7 @@ def _check_dimension(
     registry: Registry,
     task_entry: SuiteEntry,
     in_dim: int,
+    note: str,
 ) -> None:
     """Refuse an encoding that does not take points of in_dim coordinates."""
     offer = registry.find("encoding", entry.name)
@@ -230,22 +232,25 @@ def _check_dimension(
         raise SuiteError(
             f"encoding {entry.text!r} takes points of {takes} coordinates, task "
             f"{task_entry.text!r} has {in_dim}; leave one of them out, or give the task "
-            "encodings of its own"
+            f"encodings of its own{note}"
         )
     try:
         offer.call(lambda cls: cls.check_dimension(in_dim, **reference.parameters))
     except ParameterError as error:
-        raise SuiteError(f"task {task_entry.text!r}: {error}") from None
+        raise SuiteError(f"task {task_entry.text!r}: {error}{note}") from None
 
 
 def _each_once(cells: list[CellConfig]) -> dict[str, CellConfig]:
     unique: dict[str, CellConfig] = {}
+    warnings: dict[str, None] = {}
     for cell in cells:
         first = unique.setdefault(cell_key(cell), cell)
         if first is cell:
             continue
         as_what = "" if cell.label == first.label else f", also as {cell.label}"
-        logger.warning("%s is asked for more than once%s; it runs once", first.label, as_what)
+        warnings[f"{first.label} is asked for more than once{as_what}; it runs once"] = None
+    for line in warnings:
+        logger.warning("%s", line)
     return unique
 
 
@@ -272,8 +277,12 @@ def _reference(offer: Offer, parameters: dict[str, Any], label: str) -> PluginRe
 def _targets(entry: SuiteEntry, offer: Offer) -> list[PluginRef]:
     task: type[Task] = offer.load()
     parameters = validate_parameters("task", entry.name, task, entry.parameters)
+    try:
+        named = offer.call(lambda cls: list(cls.targets(**parameters)))
+    except MissingDataError as error:
+        raise SuiteError(str(error)) from None
     targets = []
-    for target in offer.call(lambda cls: list(cls.targets(**parameters))):
+    for target in named:
         if any(isinstance(value, str) and not _is_unicode(value) for value in target.values()):
             text = format_selector(entry.name, target).encode(errors="backslashreplace").decode()
             logger.warning("%s is left out: its name is not UTF-8 and cannot be recorded", text)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from encbench import DataError
-from encbench.errors import did_you_mean
+from encbench.errors import MissingDataError, did_you_mean
 
 PHOTOGRAPHS = {
     "astronaut": "astronaut.png",
@@ -46,7 +46,8 @@ def locate_image(image: str) -> Path:
     """The file that ``image`` names. A built-in name takes precedence; ``./chelsea`` is a path.
 
     Raises:
-        DataError: there is no such image, or it is a folder.
+        MissingDataError: there is no such image.
+        DataError: it is a folder, or in a folder that cannot be read.
     """
     if image in PHOTOGRAPHS:
         return _built_in(image)
@@ -67,7 +68,7 @@ def locate_image(image: str) -> Path:
         )
     if path.exists():
         raise DataError(f"{image!r} is neither a file nor a folder; give the path of an image")
-    raise DataError(_missing(image, path))
+    raise MissingDataError(_missing(image, path))
 
 
 def image_targets(image: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -168,7 +169,8 @@ def _missing(image: str, path: Path) -> str:
         beside = [entry.name for entry in path.parent.iterdir()]
     except OSError:
         beside = []
-    hint = did_you_mean(path.name, [*beside, *PHOTOGRAPHS], count=2) or "; correct the path"
+    images = [name for name in beside if Path(name).suffix.lower() in SUFFIXES]
+    hint = did_you_mean(path.name, [*images, *PHOTOGRAPHS], count=2) or "; correct the path"
     return f"no image {image!r}: the file does not exist{hint}"
 
 

@@ -21,7 +21,7 @@ from scipy.signal import resample_poly
 
 from encbench import DataError, Outcome, ParameterError
 from encbench.contracts.task import Predict
-from encbench.errors import did_you_mean
+from encbench.errors import MissingDataError, did_you_mean
 from encbench.metrics.log_spectral_distance import FLOOR, log_spectrogram
 from encbench.metrics.snr import snr
 from encbench_tasks._grid_task import GridTask
@@ -285,12 +285,13 @@ def sound_bytes(path: Path) -> bytes:
     """The file's bytes.
 
     Raises:
-        DataError: there is no such file, or it cannot be read.
+        MissingDataError: there is no such file.
+        DataError: it cannot be read.
     """
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise DataError(
+        raise MissingDataError(
             f"no sound {str(path)!r}: neither a file nor built in"
             + did_you_mean(path.name, HIGHEST, f"built in: {', '.join(HIGHEST)}")
         ) from None

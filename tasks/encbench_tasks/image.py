@@ -233,7 +233,7 @@ def mask_hash(mask: str) -> str:
         return file_hash(locate_image(mask))
     except DataError as error:
         names = get_args(BuiltIn)
-        raise DataError(
+        raise type(error)(
             f"no mask {mask!r}"
             + did_you_mean(
                 mask,

@@ -246,7 +246,7 @@ def _file(video: str) -> Path:
         return locate_image(f"./{video}" if "/" not in video else video)
     except DataError as error:
         hint = did_you_mean(video, BUILT_IN, f"built-in sequences: {', '.join(BUILT_IN)}")
-        raise DataError(f"no sequence {video!r}{hint} ({error})") from None
+        raise type(error)(f"no sequence {video!r}{hint} ({error})") from None
 
 
 def _named_frames(video: str, count: int | None) -> list[tuple[str, Pixels]]:

@@ -11,6 +11,7 @@ import sys
 import time
 
 import pytest
+import torch
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -246,12 +247,13 @@ def test_misuse_is_one_clear_line_and_an_exit_code(tmp_path, arguments, code, wo
     [
         (["-o", "/proc/nowhere"], ["cannot write /proc/"]),
         (["--batch-size", "100000"], ["batch_size=100000 exceeds", "points of an epoch"]),
-        (["-t", "image:image=gone.png"], ["gone.png"]),
+        (["-t", "occupancy:mesh=empty.ply"], ["the file is empty"]),
     ],
 )
 def test_a_run_that_cannot_be_is_one_clear_line_and_an_exit_code(tmp_path, arguments, words):
     options = {"-t": "image:image=camera,side=16", "-o": "out"} | dict([arguments])
     options = [word for option in options.items() for word in option]
+    (tmp_path / "empty.ply").touch()
     done = encbench("run", "-e", "identity", *options, cwd=tmp_path)
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
@@ -283,19 +285,63 @@ def test_a_dry_run_leaves_out_what_is_recorded_and_says_what_cannot_be_read(tmp_
     command = ("run", "-e", "identity", *SMALL, "-o", "out", "-j", 1)
     assert encbench(*command, "--no-report", cwd=tmp_path).returncode == 0
     assert not (tmp_path / "out" / "leaderboard.md").exists()
+    (tmp_path / "empty.ply").touch()
     again = here(
-        *command, "--seed", 0, "--seed", 1, "-t", "image:image=gone.png", "-n", cwd=tmp_path
+        *command, "--seed", 0, "--seed", 1, "-t", "occupancy:mesh=empty.ply", "-n", cwd=tmp_path
     )
     assert again.stdout.splitlines() == [
         "image:image=camera,side=16 × identity seed 1",
-        "image:image=gone.png × identity seed 0 (its data cannot be read)",
-        "image:image=gone.png × identity seed 1 (its data cannot be read)",
+        "occupancy:mesh=empty.ply × identity seed 0 (its data cannot be read)",
+        "occupancy:mesh=empty.ply × identity seed 1 (its data cannot be read)",
     ]
     assert "1 of 4 cells have a record already in out" in again.stderr
-    assert again.stderr.count("no image 'gone.png': the file does not exist") == 1
-    assert "identity: 337 parameters" in again.stderr
+    assert again.stderr.count("empty.ply: the file is empty") == 1
+    assert "identity: 337 to 1,985 parameters" in again.stderr
     whole = here(*command, "-n", "--rerun", "all", cwd=tmp_path)
     assert whole.stdout == "image:image=camera,side=16 × identity seed 0\n"
+
+
+@pytest.mark.parametrize("verb", [["run"], ["run", "-n"], ["tune", "--tune-on", "image"]])
+def test_data_that_do_not_exist_are_named_before_anything_is_recorded(tmp_path, verb):
+    missing = {
+        "image:image=chelsae": "no image 'chelsae'",
+        "ct:image=no.png": "no image 'no.png'",
+        "video:video=pam": "no sequence 'pam'",
+        "audio:sound=no.wav": "no sound 'no.wav'",
+        "occupancy:mesh=no.ply": "no mesh 'no.ply'",
+    }
+    tasks = [word for task in ("image:side=16", *missing) for word in ("-t", task)]
+    done = here(*verb, "-e", "ffe", *tasks, "-o", "out", cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("error: 5 tasks without data: ")
+    assert all(words in done.stderr for words in missing.values())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_plan_for_another_machine_notes_that_this_one_has_no_such_device(tmp_path):
+    done = here("run", "-n", "-e", "ffe", "-t", "image:side=16", "--device", "cuda", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "note: this machine could not run this: device 'cuda'" in done.stderr
+
+
+def test_a_mask_that_does_not_exist_is_wrong_usage(tmp_path):
+    done = here("run", "-n", "-t", "image:image=chelsea,split=mask,mask=no.png", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "no mask 'no.png'" in done.stderr
+
+
+def test_recorded_cells_are_planned_after_their_data_have_gone(tmp_path):
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (8, 8), "red").save(tmp_path / name)
+    tasks = ["-t", "image:image=a.png", "-t", "image:image=b.png"]
+    command = ["run", "-e", "identity", *tasks, "--steps", 4, "--ntk-points", 0, "-o", "out"]
+    assert here(*command, "-j", 1, "--no-report", cwd=tmp_path).returncode == 0
+    (tmp_path / "a.png").unlink()
+    again = here(*command, "-n", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout == "image:image=a.png × identity seed 0 (its data cannot be read)\n"
+    assert "1 of 2 cells have a record already" in again.stderr
 
 
 def test_a_dry_run_says_once_why_a_number_of_parameters_is_unknown(tmp_path):

@@ -263,9 +263,11 @@ def test_a_cell_recorded_without_its_data_gives_way_to_the_one_with_it(tmp_path,
     suite = with_encoding(suite, "identity").model_copy(
         update={"tasks": [SuiteEntry.from_text("image:image=late.png")]}
     )
+    os.mkfifo("late.png")  # exists, and cannot be read
     first = run_suite(suite, tmp_path / "out", jobs=1, report=False)
     assert first.records[0].record.status == "failed"
     assert "late.png" in first.records[0].record.error.message
+    Path("late.png").unlink()
     photograph().save("late.png")
     second = run_suite(suite, tmp_path / "out", jobs=1, report=False)
     assert second.all_ok

@@ -77,6 +77,10 @@ def test_entries_are_text_or_tables(tmp_path):
             'encodings = ["a"]\ntasks = [{ name = "b", encodings = [{ name = "c", labl = "d" }] }]',
             ["unknown key tasks[0].encodings[0].labl", "did you mean 'label'"],
         ),
+        (
+            'encodings=["ffe", {nam="mpe"}]\ntasks=["image"]',
+            ["unknown key encodings[1].nam", "did you mean 'name'"],
+        ),
         ('encodings = ["a"]\ntasks = ["b"]\nseeds = [0, "x"]', ["seeds[1] = 'x': expected an int"]),
         ('encodings = ["a"]\ntasks = ["b"]\nseeds = [true]', ["seeds[0] = True"]),
         ('encodings = ["a"]\ntasks = ["b"]\nnetwork = 3', ["network = 3: expected a table"]),
@@ -259,6 +263,9 @@ def test_a_cell_asked_for_twice_keeps_its_first_label_and_both_are_named(registr
     assert cell.encoding.label == "first"
     assert "wave × first seed 0" in caplog.text
     assert "also as wave × second" in caplog.text
+    assert caplog.text.count("more than once") == 1
+    caplog.clear()
+    plan(suite.model_copy(update={"encodings": [scaled, scaled], "seeds": [0, 0]}), registry)
     assert caplog.text.count("more than once") == 1
     caplog.clear()
     plan(suite, registry)

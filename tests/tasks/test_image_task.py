@@ -180,6 +180,9 @@ def test_a_misspelt_file_gets_the_nearest_beside_it(picture):
     path, _ = picture
     with pytest.raises(DataError, match=r"does not exist; did you mean 'picture\.png'"):
         ImageTask.data_hash(image=str(path.with_name("pictures.png")))
+    path.with_name("sphere.ply").touch()
+    with pytest.raises(DataError, match="does not exist; correct the path"):
+        ImageTask.data_hash(image=str(path.with_name("spheres.ply")))
     with pytest.raises(DataError, match="there is no folder"):
         ImageTask(image=str(path.parent / "nowhere" / "picture.png"))
 

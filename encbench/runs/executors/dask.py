@@ -65,7 +65,7 @@ FEWEST = 8
 """Minimum number of cells submitted: a cluster that starts workers on demand must see some."""
 MOST_WORKERS = 4
 """Maximum number of workers on which a cell is tried that could not be set up."""
-LACKING = {"OtherEncbench", "UnknownNameError", "PluginError", "DataError"}
+LACKING = {"OtherEncbench", "UnknownNameError", "PluginError", "DataError", "MissingDataError"}
 LACKING |= {"ImportError", "ModuleNotFoundError", "AttributeError", "TypeError"}
 """Errors in the setup of a cell that its worker can cause: a plug-in or data may be missing."""
 DEVICES = ("auto", "cpu", "cuda")

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 
 from encbench import DataError
-from encbench.errors import cannot_write, did_you_mean
+from encbench.errors import MissingDataError, cannot_write, did_you_mean
 from encbench_tasks._occupancy.cache import cache_folder
 from encbench_tasks._occupancy.reading import sha256
 from encbench_tasks._occupancy.shapes import SHAPES
@@ -69,7 +69,8 @@ def locate_mesh(mesh: str) -> str | Path:
     """A built-in shape's name, or the path of a file. Names take precedence; ``./knot`` is a path.
 
     Raises:
-        DataError: there is no such shape or file, or the mesh has not been fetched.
+        MissingDataError: there is no such shape or file.
+        DataError: the mesh has not been fetched, or its path cannot be read.
     """
     if mesh in SHAPES:
         return mesh
@@ -93,7 +94,7 @@ def locate_mesh(mesh: str) -> str | Path:
         raise DataError(f"{mesh!r} is not a file; give the path of one mesh file")
     known = f"built in: {', '.join(SHAPES)}; to fetch: {', '.join(MESHES)}"
     hint = did_you_mean(mesh, [*SHAPES, *MESHES], known)
-    raise DataError(f"no mesh {mesh!r}: the file does not exist{hint}")
+    raise MissingDataError(f"no mesh {mesh!r}: the file does not exist{hint}")
 
 
 def data_hash_of(mesh: str) -> str:
