@@ -14,11 +14,13 @@ from importlib import metadata
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 from typer.core import TyperCommand
 
 from encbench.cli.console import print_line
 from encbench.errors import EncbenchError, PluginError, UsageError, did_you_mean, error_line
+from encbench.plugins.parameters import plain_reason
 from encbench.plugins.registry import Offer, Registry, default_registry, named_failures
 
 EXIT_NOT_OK = 1
@@ -143,6 +145,10 @@ class _Verb(TyperCommand):
                 refused, *choices = re.findall("'([^']*)'", error.message)
                 near = did_you_mean(refused, choices)
                 error.message = error.message.removesuffix(".") + (near or ".")
+            elif isinstance(error.__context__, ValidationError) and error.param is not None:
+                problem = error.__context__.errors()[0]
+                name, reason = error.param.opts[-1], plain_reason(problem).removeprefix("it ")
+                raise UsageError(f"{name} {problem['input']}: {reason}") from None
             raise
 
     def invoke(self, ctx: Any) -> Any:

@@ -135,7 +135,7 @@ def _describe_class(
         return
     searched = any(parameter.search for parameter in parameters)
     more = [*["value"] * bool(values), *["tuned in"] * searched]
-    table = plain_table("parameter", "type", "default", *more, "")
+    table = plain_table("parameter", "type", "default", *more, "description")
     table.columns[0].no_wrap = True
     for parameter in parameters:
         default = "(required)" if parameter.required else repr(parameter.default)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import difflib
 import inspect
 import tomllib
 from collections import defaultdict
@@ -287,11 +288,12 @@ class Registry:
         first, _, parameter = name.partition(":")
         if first in known and parameter.isidentifier():
             parameters = [p.name for p in parameters_of(self._offers[kind][first][0].load())]
-            how = (
-                f"write a parameter as {first}:KEY=VALUE, and an offer of another distribution as "
-                "DISTRIBUTION:NAME"
+            near = difflib.get_close_matches(parameter, parameters, n=1, cutoff=0.55)
+            shown = f"; did you mean {f'{first}:{near[0]}=VALUE'!r}? Write" if near else "; write"
+            return (
+                f"unknown {kind} {name!r}{shown} a parameter as {first}:KEY=VALUE, and an offer of "
+                "another distribution as DISTRIBUTION:NAME"
             )
-            return f"unknown {kind} {name!r}{did_you_mean(parameter, parameters, how)}"
         listing = f"installed: {', '.join(known) or 'none'}.{self._broken_note()}"
         hint = did_you_mean(name.rpartition(":")[2], known, listing, count=2)
         return f"unknown {kind} {name!r}{hint}"

@@ -8,13 +8,21 @@ import os
 import shutil
 from pathlib import Path
 
-from encbench.errors import StoreError, cannot_write
+from encbench.errors import NO_ROOM, StoreError, cannot_write
 
-MEND = "free space or permissions, or name another folder with -o"
+MEND = f"{NO_ROOM}name another folder with -o"
 OLD = ".old-"
 """Prefix of the folder of a record that is being replaced, before its key."""
 SHARD = 2
 """Number of leading characters of a key that name the parent of its record's folder."""
+
+
+def check_results_folder(directory: Path) -> None:
+    """Raise StoreError if there is no such folder."""
+    if directory.is_file():
+        raise StoreError(f"{directory} is a file, not a results folder")
+    if not directory.is_dir():
+        raise StoreError(f"there is no results folder {directory}; `encbench run -o DIR` makes one")
 
 
 class RecordPlaces:
@@ -34,10 +42,7 @@ class RecordPlaces:
 
     def places(self) -> dict[str, str]:
         """``place`` of each key, sorted by key, without a look-up per record."""
-        if not self.directory.is_dir():
-            raise StoreError(
-                f"there is no results folder {self.directory}; `encbench run -o DIR` makes one"
-            )
+        check_results_folder(self.directory)
         found: dict[str, str] = {}
         try:
             entries = list(os.scandir(self.root))

@@ -32,8 +32,12 @@ def encbench_run_finished(directory: Path, records: "Sequence[StoredRecord]") ->
     # listing plug-ins must not load pandas and matplotlib
     from encbench_leaderboard.render.html import write_html
     from encbench_leaderboard.render.markdown import write_markdown
+    from encbench_leaderboard.render.terminal import verdict_lines
     from encbench_leaderboard.report.build import describe, load_board
 
     page = describe(*load_board(directory))
+    finished = any(stored.outline.status == "ok" for stored in records)
+    for line in verdict_lines(page) if finished else ():
+        logger.info("%s", line)
     logger.info("leaderboard: %s", write_markdown(page, directory / "leaderboard.md"))
     logger.info("leaderboard: %s", write_html(page, directory / "leaderboard.html"))

@@ -78,6 +78,7 @@ def plot_against(
         raise UsageError(f"{out}: expected a name that ends in {', '.join(FORMATS)}")
     # `encbench --help` imports every verb; pandas and matplotlib take seconds
     from encbench.results.palette import colours
+    from encbench.results.record_places import check_results_folder
     from encbench.results.store import load_records
     from encbench.results.tabular import check_format, write_table
     from encbench_leaderboard.board.against import against
@@ -88,6 +89,8 @@ def plot_against(
 
     if data is not None:
         check_format(data)
+    if output is None:
+        check_results_folder(directory)
     check_writable(out, data)
     found = against(load_records(directory, check_files=True), x, y, task)
     figure = relation_figure(found, x, log_x=log_x, log_y=log_y)

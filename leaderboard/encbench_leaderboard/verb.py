@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from encbench.errors import UsageError, check_choice, check_writable
+from encbench.results.record_places import check_results_folder
 
 
 def leaderboard(
@@ -98,6 +99,8 @@ def leaderboard(
         raise UsageError(
             f"{len(directories)} results folders need a file for their page; give one with -o"
         )
+    if output is None:  # the page is written into the folder
+        check_results_folder(directories[0])
     front = directories[0] / "leaderboard.md" if output is None else output
     outs = [front]
     if len(directories) > 1:

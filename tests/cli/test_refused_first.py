@@ -53,6 +53,19 @@ BLOCKED = "a-file/out"
         (["run", "-n", "--lr", "1", "--set", "training.lr=2"], "training.lr is given more than"),
         (["run", "--set", "ntk.points=1", "--set", "ntk.points=2"], "ntk.points is given more"),
         (["run", "--set", "trainin.lr=1"], "did you mean 'training'?"),
+        (["leaderboard", "a-file"], "a-file is a file, not a results folder"),
+        (["figures", "a-file"], "a-file is a file, not a results folder"),
+        (["plot", "a-file", "--x", "seed"], "a-file is a file, not a results folder"),
+        (["show", "a-file"], "a-file is a file, not a results folder"),
+        (
+            ["export", "nowhere", "a-file/x.csv"],
+            "a-file is a file, not a folder; name another file",
+        ),
+        (["run", "--seed", "1", "--seed", "one"], "--seed one: must be an integer"),
+        (["bench", "--points", "0"], "--points 0: must be greater than or equal to 1"),
+        (["run", "-e", "ffe:levels"], "did you mean 'ffe:levels=VALUE'?"),
+        (["run", "-e", "spherical_harmonics"], "tasks are those of the suite 'quick'; -t takes"),
+        (["ntk", "-e", "spherical_harmonics"], "tasks are those of the suite 'quick'; -t takes"),
     ],
 )
 def test_what_cannot_be_is_refused_before_any_work(tmp_path, arguments, words):

@@ -551,3 +551,12 @@ def test_a_comparison_is_a_page_that_any_renderer_can_draw(results: Results) -> 
     assert "- A: `a*b`" in shown
     assert "| PSNR [dB] ↑ " in shown
     assert "B better" in shown
+
+
+def test_folders_without_a_common_cell_are_an_error_that_says_why(results, other):
+    put(results, "ffe", 0, 30.0)
+    put(other, "ffe", 1, 30.0)
+    done = here("compare", results.store.directory, other.store.directory)
+    assert done.returncode == 1
+    assert "have no cells with the same task, settings and seed" in done.stderr
+    assert "0 pairs of cells" in done.stdout

@@ -327,11 +327,17 @@ def test_the_same_records_make_the_same_page(results: Results) -> None:
     }
 
 
-def test_the_hook_renders_after_a_run_and_leaves_an_empty_one_alone(results: Results) -> None:
+def test_the_hook_renders_after_a_run_and_leaves_an_empty_one_alone(
+    results: Results, caplog: pytest.LogCaptureFixture
+) -> None:
     encbench_leaderboard.encbench_run_finished(results.directory, [])
     assert not (results.directory / "leaderboard.md").exists()
     stored = results.add(**COSTS)
-    encbench_leaderboard.encbench_run_finished(results.directory, [stored])
+    with caplog.at_level("INFO", "encbench"):
+        encbench_leaderboard.encbench_run_finished(results.directory, [stored])
+    verdict, *paths = caplog.messages
+    assert verdict.startswith("No verdict: ")
+    assert len(paths) == 2
     assert (results.directory / "leaderboard.md").exists()
 
 

@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 import pytest
+from encbench_leaderboard.report.format import p_text
 from encbench_leaderboard.statistics.holm import holm
 from encbench_leaderboard.statistics.pairs import Pairs, compare_all, p_values
 from encbench_leaderboard.statistics.sample import Cube, group_means
@@ -265,3 +266,11 @@ def test_equal_encodings_are_told_apart_in_one_table_of_twenty_at_most() -> None
             family(rng.normal(30, 1, (5, seeds, 1))).significant().any() for _ in range(tables)
         )
         assert wrong / tables <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / tables)
+
+
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [(0.0498, "0.0498"), (0.05004, "0.05004"), (0.05, "0.050"), (0.0312, "0.031"), (0.9, "0.900")],
+)
+def test_a_p_value_is_not_rounded_to_the_level_of_the_test(p, text):
+    assert p_text(p) == text

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from encbench.errors import UsageError
+from encbench.errors import StoreError, UsageError
 
 
 def compare(
@@ -55,7 +55,8 @@ def compare(
       encbench compare ffe:levels=8 mpe --in results/quick
       encbench compare ffe mpe --in results/quick --json
 
-    Exit codes: 0 compared, whatever the result; 1 no results folder; 2 wrong usage.
+    Exit codes: 0 compared, whatever the result; 1 no results folder, or no cells to compare; 2
+    wrong usage.
     """
     if folder is not None and despite:
         raise UsageError(
@@ -83,3 +84,7 @@ def compare(
         typer.echo(json.dumps(as_plain(report), indent=2, ensure_ascii=False))
     else:
         print_blocks(comparison_page(report, every=every).blocks, output_console())
+    if not report.pairs:
+        settings = "seed" if folder else "settings and seed"
+        mend = "" if folder else "; --despite SETTING also compares cells that differ in a setting"
+        raise StoreError(f"{a} and {b} have no cells with the same task, {settings}{mend}")

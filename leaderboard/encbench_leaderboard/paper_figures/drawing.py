@@ -10,6 +10,7 @@ from pathlib import Path
 
 from encbench.errors import EncbenchError, UsageError, check_writable, did_you_mean
 from encbench.results.palette import Look, colours
+from encbench.results.record_places import check_results_folder
 from encbench.results.store import load_records
 from encbench_leaderboard.board.table import Board, TaskBoard, boards
 from encbench_leaderboard.paper_figures.described import Described, Lacking
@@ -111,6 +112,8 @@ def draw_figures(
     for name in formats:
         if name not in FORMATS:
             raise UsageError(f"no pictures of format {name!r}, expected {', '.join(FORMATS)}")
+    if out is None:
+        check_results_folder(results)
     folder = results / "figures" if out is None else out
     check_writable(folder / CAPTIONS)
     board = boards(load_records(results, check_files=True))

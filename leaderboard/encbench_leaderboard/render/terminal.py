@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from html import unescape
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -33,6 +34,13 @@ def print_standings(page: Page, console: Console, rows: int) -> None:
                 console.print(more, style="dim", markup=False, end="\n\n")
         elif isinstance(block, Text) and block.kind == "note" and block.first:
             print_blocks([block], console)
+
+
+def verdict_lines(page: Page) -> list[str]:
+    """The verdict of each category and task as plain text."""
+    marked = [b.markdown for b in page.blocks if isinstance(b, Text) and b.kind == "verdict"]
+    plain = re.sub(r"\\(?=[\\`*\[\]|~$_])|\*\*|`", "", "\n".join(marked))
+    return unescape(plain).splitlines()
 
 
 def print_blocks(blocks: Sequence[Block], console: Console) -> None:

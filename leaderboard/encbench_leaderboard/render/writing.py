@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from encbench.errors import appearing, writes_to
+from encbench.errors import NO_ROOM, appearing, writes_to
 
-MEND = "free space or permissions, or name another file with -o"
+MEND = f"{NO_ROOM}name another file with -o"
 writing = partial(writes_to, mend=MEND)
 """Context manager in which ``out`` and files beside it are written. It makes their folder, and
 raises StoreError if they cannot be written."""

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from encbench.errors import with_minus
 from encbench_leaderboard.board.facts import MetricInfo
+from encbench_leaderboard.statistics.pairs import ALPHA
 
 MISSING = "–"
 
@@ -80,8 +81,10 @@ def seconds(value: float) -> str:
 
 
 def p_text(p: float) -> str:
-    """A p-value: "0.031" or "< 0.001"; "–" if NaN."""
-    return "< 0.001" if p < 0.001 else fixed(p, 3)
+    """A p-value: "0.031" or "< 0.001"; "–" if NaN. With more digits where three would round it to
+    the level of the tests: 0.0498 as "0.0498"."""
+    digits = next((d for d in range(3, 9) if p == ALPHA or round(p, d) != ALPHA), 9)
+    return "< 0.001" if p < 0.001 else fixed(p, digits)
 
 
 def p_equals(p: float) -> str:
