@@ -258,7 +258,7 @@ def test_cells_under_other_settings_are_not_matched_and_say_which(
     report = compare_folders(results.directory, other.directory)
     assert (report.pairs, report.rows) == (0, [])
     assert report.only_a == ["image:image=chelsea × mpe seed 0 (training.epochs 100, there 200)"]
-    assert run(str(results.directory), str(other.directory)).exit_code == 0
+    assert run(str(results.directory), str(other.directory)).exit_code == 1
 
 
 def test_cells_of_a_sweep_that_have_no_partner_are_told_apart(

@@ -205,7 +205,7 @@ def test_misuse_is_told_before_anything_is_written(results, tmp_path):
         export(results.directory, str(tmp_path / "cells.csv"), spectra=tmp_path / "spectra.txt")
     assert not (tmp_path / "cells.csv").exists()
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="Not a directory"):
+    with pytest.raises(StoreError, match="is a file, not a folder"):
         export(results.directory, str(tmp_path / "file" / "cells.csv"))
     with pytest.raises(StoreError, match="no results folder"):
         export(tmp_path / "nowhere", "-")
