@@ -15,7 +15,7 @@ import trimesh
 from encbench_tasks._occupancy.reading import read_triangles
 from encbench_tasks._occupancy.solid import solid_of_mesh
 from encbench_tasks._occupancy.sources import data_hash_of, locate_mesh
-from encbench_tasks._occupancy.triangles import edges_of, signed_volume
+from encbench_tasks._occupancy.triangles import Triangles, edges_of, signed_volume, triangulated
 
 from encbench import DataError
 
@@ -104,6 +104,66 @@ def test_faces_that_bend_inwards_keep_their_area(tmp_path, outline, area, suffix
     assert ends == pytest.approx(2 * area)
     assert abs(signed_volume(mesh)) == pytest.approx(area)
     assert edges_of(mesh.faces).watertight
+
+
+FRAME = [
+    (0, 0),
+    (6, 0),
+    (6, 6),
+    (0, 6),
+    (1, 1),
+    (1, 2),
+    (2, 2),
+    (2, 1),
+    (4, 1),
+    (4, 2),
+    (5, 2),
+    (5, 1),
+]
+ONE_HOLE = [0, 1, 2, 3, 0, 4, 5, 6, 7, 4]
+TWO_HOLES = [0, 1, 2, 3, 0, 4, 5, 6, 7, 8, 9, 10, 11, 8, 7, 4]
+THIRDS = [(k, 0) for k in range(3)] + [(3, k) for k in range(3)]
+THIRDS += [(3 - k, 3) for k in range(3)] + [(0, 3 - k) for k in range(3)]
+LONG_COMB = [(0, 0), (150, 0)]
+LONG_COMB += [
+    (k + x, y) for k in range(149, -1, -1) for x, y in ((1, 3), (0.5, 3), (0.5, 1), (0, 1))
+]
+
+
+@pytest.mark.parametrize(
+    ("outline", "loop", "area"),
+    [
+        (FRAME, ONE_HOLE, 35),
+        (FRAME, TWO_HOLES, 34),
+        (THIRDS, [*range(12)], 9),
+        (THIRDS, [0, 1, 1, *range(2, 12), 11], 9),
+        (LONG_COMB, [*range(602)], 300),
+    ],
+    ids=["one hole", "two holes", "corners along sides", "repeated corners", "comb"],
+)
+@pytest.mark.parametrize("tilt", [0.0, 0.3])
+def test_any_face_is_covered_once_by_triangles_with_area(outline, loop, area, tilt):
+    places = np.array([(x, y, tilt * x) for x, y in outline], float)
+    for first in range(min(len(loop), 16)):
+        for way in (1, -1):
+            face = (loop[first:] + loop[:first])[::way]
+            mesh = Triangles(places, triangulated([face], places))
+            assert mesh.areas.min() > 1e-12
+            assert mesh.areas.sum() == pytest.approx(area * np.hypot(1, tilt))
+            assert mesh.area_vectors[:, 2].sum() == pytest.approx(area * way)
+        if len(loop) > 100:
+            return
+
+
+def test_a_concave_face_of_too_many_corners_is_an_error(tmp_path):
+    outline = [(k, 3 * (k % 2), 0) for k in range(2100)] + [(0, 9, 0)]
+    path = tmp_path / "teeth.off"
+    rows = [*outline, (len(outline), *range(len(outline)))]
+    path.write_text(
+        "\n".join(["OFF", f"{len(outline)} 1 0", *(" ".join(map(str, r)) for r in rows)])
+    )
+    with pytest.raises(DataError, match=r"a face of 2101 corners that is not convex, at most 2048"):
+        read_triangles(path)
 
 
 @pytest.mark.parametrize("size", [1e-6, 1.0, 1e9])

@@ -12,10 +12,16 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
 Flags = NDArray[np.bool_]
-MOST_CORNERS = 512
-"""Maximum number of corners for ear clipping, whose time grows with their cube."""
+MOST_CORNERS = 1 << 11
+"""Maximum number of corners for ear clipping: 5 s; the time grows with the square."""
 ROUNDING = 1e-9
 """Area of a triangle outside its polygon, relative to the polygon's, that may be rounding."""
+FLAT = 1e-15
+"""Area of a triangle, relative to its polygon's, that may be rounding of 0."""
+COLLINEAR = 1e-14
+"""The same in ear clipping, relative to the square of the polygon's extent."""
+TOUCHING = 1e-12
+"""The same of the triangle between a side and a corner that touches it."""
 
 
 @dataclass(frozen=True)
@@ -125,68 +131,140 @@ def into_unit_cube(low: Array, high: Array) -> tuple[float, Array]:
 def triangulated(faces: Any, vertices: Array) -> Indices:
     """Triangles (F, 3) of faces, an array (n, k) or rows of any length, at vertices (V, 3).
 
-    A face becomes a fan about its first corner, or about another one if this fan would leave the
-    face, which is then not convex; if no fan fits, it is split by ear clipping.
+    Corners at the place of the one before are left out. A face becomes a fan about its first
+    corner, or about another one if this fan would leave the face, which is then not convex, or have
+    triangles without area; if no fan fits, it is split by ear clipping.
+
+    Raises:
+        ValueError: no fan fits a face of more than ``MOST_CORNERS`` corners.
     """
     from trimesh.geometry import triangulate_quads  # a second, not needed for planning
 
     lengths = np.fromiter(map(len, faces), np.int64, len(faces))
     if (lengths == 3).all():
         return np.array(faces, np.int64).reshape(-1, 3)
-    fans = [np.asarray(face, np.int64) for face in faces]
+    fans = _without_repeats([np.asarray(face, np.int64) for face in faces], vertices)
+    lengths = np.fromiter(map(len, fans), np.int64, len(fans))
     ears = [np.empty((0, 3), np.int64)]
     for count in set(lengths[lengths > 3].tolist()):
         numbers = np.flatnonzero(lengths == count)
         polygons = np.stack([fans[number] for number in numbers])
         # corners that are no vertices are refused later
-        bent = np.flatnonzero(((polygons >= 0) & (polygons < len(vertices))).all(axis=1))
+        bent = np.flatnonzero(_are_vertices(polygons, vertices))
         for _ in range(count):
             bent = bent[~_fans_fit(vertices[polygons[bent]])]
             polygons[bent] = np.roll(polygons[bent], -1, axis=1)
         for number, polygon in zip(numbers, polygons, strict=True):
             fans[number] = polygon
-        for row in bent if count <= MOST_CORNERS else ():
+        if len(bent) and count > MOST_CORNERS:
+            raise ValueError(
+                f"a face of {count} corners that is not convex, at most {MOST_CORNERS} are split; "
+                "triangulate it"
+            )
+        for row in bent:
             ears.append(polygons[row][_ears(vertices[polygons[row]])])
             fans[numbers[row]] = np.empty(0, np.int64)
-    triangles: Indices = triangulate_quads(fans).reshape(-1, 3)
+    triangles: Indices = triangulate_quads([fan for fan in fans if len(fan) > 2]).reshape(-1, 3)
     return np.concatenate([triangles.astype(np.int64), *ears])
 
 
+def _are_vertices(polygons: Indices, vertices: Array) -> Flags:
+    """(n,) whether all corners of polygons (n, k) are numbers of vertices (V, 3)."""
+    inside: Flags = ((polygons >= 0) & (polygons < len(vertices))).all(axis=1)
+    return inside
+
+
+def _without_repeats(faces: list[Indices], vertices: Array) -> list[Indices]:
+    """Return faces of more than three corners without those at the place of the one before."""
+    long = [number for number, face in enumerate(faces) if len(face) > 3]
+    corners = np.concatenate([faces[number] for number in long])
+    before = np.concatenate([np.roll(faces[number], 1) for number in long])
+    known = _are_vertices(np.stack([corners, before], axis=1), vertices)
+    repeated = np.zeros(len(corners), np.bool_)
+    repeated[known] = (vertices[corners[known]] == vertices[before[known]]).all(axis=1)
+    if not repeated.any():
+        return faces
+    ends = np.cumsum([len(faces[number]) for number in long])
+    kept = np.split(~repeated, ends[:-1])
+    result = list(faces)
+    for number, each in zip(long, kept, strict=True):
+        result[number] = faces[number][each]
+    return result
+
+
 def _fans_fit(corners: Array) -> Flags:
-    """(n,) whether all triangles about the first of the corners (n, k, 3) face like the polygon."""
+    """(n,) whether all triangles about the first of the corners (n, k, 3) face like the polygon,
+    and have an area if it has one."""
     rays = corners[:, 1:] - corners[:, :1]
     areas = np.cross(rays[:, :-1], rays[:, 1:])
     whole = areas.sum(axis=1)
     along = np.einsum("nij,nj->ni", areas, whole)
-    fit: Flags = ~(along < -ROUNDING * (whole**2).sum(axis=1)[:, None]).any(axis=1)
+    square = (whole**2).sum(axis=1)[:, None]
+    outside = (along < -ROUNDING * square).any(axis=1)
+    flat = ((np.abs(along) <= FLAT * square) & (square > 0)).any(axis=1)
+    fit: Flags = ~(outside | flat)
     return fit
 
 
 def _ears(corners: Array) -> Indices:
-    """Triangles (k − 2, 3) of one simple polygon with corners (k, 3), as numbers of corners."""
-    rays = corners[1:] - corners[0]
-    normal = np.cross(rays[:-1], rays[1:]).sum(axis=0)
+    """Triangles (n, 3) of one polygon with corners (k, 3), as numbers of corners.
+
+    It may touch itself, as where a bridge leads to a hole and back. Where it turns back on itself,
+    there is no triangle.
+    """
+    flat, left = _projected(corners), len(corners)
+    _, place = np.unique(flat, axis=0, return_inverse=True)
+    before, after = (np.roll(np.arange(left), step).tolist() for step in (1, -1))
+    # only these can be within an ear
+    reflex = np.array([_twice_area(flat, before[b], b, after[b]) <= COLLINEAR for b in range(left)])
+    triangles, at, tried = list[tuple[int, int, int]](), 0, 0
+    while left > 2:
+        a, b, c = before[at], at, after[at]
+        is_spike = place[a] in (place[b], place[c])
+        # first no corner may touch an ear, then they may; at last, the polygon crosses itself
+        stage = tried // left
+        if not (is_spike or stage > 1 or _is_ear(flat, place, (a, b, c), reflex, stage == 0)):
+            at, tried = c, tried + 1
+            continue
+        if not is_spike:
+            triangles.append((a, b, c))
+        after[a], before[c], reflex[b] = c, a, False
+        for corner in (a, c):
+            area = _twice_area(flat, before[corner], corner, after[corner])
+            reflex[corner] = area <= COLLINEAR
+        # on from the next corner but one, or long fans of thin triangles would result
+        left, at, tried = left - 1, a if is_spike else after[c], 0
+    return np.array(triangles, np.int64).reshape(-1, 3)
+
+
+def _projected(corners: Array) -> Array:
+    """(k, 2) corners (k, 3) along the axis nearest to the polygon's normal; counter-clockwise."""
+    rays = corners - corners[0]
+    rays = rays / np.abs(rays).max()
+    normal = np.cross(rays[1:-1], rays[2:]).sum(axis=0)
     axis = int(np.abs(normal).argmax())
-    flat = np.delete(corners, axis, axis=1)
-    if (normal[axis] > 0) == (axis == 1):  # without y, x and z have the opposite orientation
-        flat = flat[:, ::-1]
+    flat: Array = np.delete(rays, axis, axis=1)
+    # without y, x and z have the opposite orientation
+    return flat[:, ::-1] if (normal[axis] > 0) == (axis == 1) else flat
 
-    def side(a: int, b: int, points: Array) -> Array:
-        """Positive for points (n, 2) to the left of the line from corner a to b."""
-        along, to = flat[b] - flat[a], points - flat[a]
-        sides: Array = along[0] * to[:, 1] - along[1] * to[:, 0]
-        return sides
 
-    left, triangles = list(range(len(corners))), []
-    while len(left) > 3:
-        for at in range(len(left)):
-            a, b, c = (left[(at + step) % len(left)] for step in (-1, 0, 1))
-            others = flat[[corner for corner in left if corner not in (a, b, c)]]
-            within = (side(a, b, others) >= 0) & (side(b, c, others) >= 0)
-            if side(a, b, flat[[c]])[0] > 0 and not (within & (side(c, a, others) >= 0)).any():
-                break
-        else:  # the polygon crosses itself: take any corner
-            at, (a, b, c) = 1, left[:3]
-        triangles.append((a, b, c))
-        left.pop(at)
-    return np.array([*triangles, left], np.int64)
+def _is_ear(
+    flat: Array, place: Indices, ear: tuple[int, int, int], reflex: Flags, is_strict: bool
+) -> bool:
+    """Whether a triangle of three corners has an area, and no ``reflex`` corner (k,) within or,
+    strictly, on its sides. Corners at the same places are the other ends of bridges."""
+    if _twice_area(flat, *ear) <= COLLINEAR:
+        return False
+    points, within = flat[reflex], np.ones(int(reflex.sum()), np.bool_)
+    for start, end in zip(ear, ear[1:] + ear[:1], strict=True):
+        (x, y), to = flat[end] - flat[start], points - flat[start]
+        sides = x * to[:, 1] - y * to[:, 0]
+        within &= sides >= 0 if is_strict else sides > TOUCHING
+    found = place[reflex][within]
+    return all(corner in place[list(ear)] for corner in found)
+
+
+def _twice_area(flat: Array, a: int, b: int, c: int) -> float:
+    """Twice the area of the triangle of three corners, positive if they are counter-clockwise."""
+    (x, y), (u, v) = flat[b] - flat[a], flat[c] - flat[a]
+    return float(x * v - y * u)
