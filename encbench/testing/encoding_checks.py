@@ -78,7 +78,7 @@ class EncodingConformance(ModuleConformance):
             for dtype in DTYPES:
                 encoding = self.build(in_dim, dtype)
                 # inner points are exact in float32: both see the same
-                results[dtype] = self.values(encoding, inner_points(32, in_dim, dtype))
+                results[dtype] = self.comparable(encoding, inner_points(32, in_dim, dtype))
                 require(
                     results[dtype].dtype == dtype,
                     f"x and parameters are {dtype} and the features {results[dtype].dtype}; "
@@ -101,7 +101,7 @@ class EncodingConformance(ModuleConformance):
             skip("torch finds no CUDA device here")
         in_dim = self.one_dim()
         encoding, x = self.build(in_dim), inner_points(32, in_dim)
-        expected = self.values(encoding, x)
+        expected = self.comparable(encoding, x)
         found = self.values(encoding.cuda(), x.cuda())
         require(
             found.device.type == "cuda",
@@ -116,6 +116,7 @@ class EncodingConformance(ModuleConformance):
             trained = {n: p for n, p in encoding.named_parameters() if p.requires_grad}
             if not trained and not self.differentiable:
                 skip("it has no trained parameters")
+            self.comparable(encoding, x)
             self._require_used(encoding, x, trained)
             size = sum(parameter.numel() for parameter in trained.values())
             require_parameter_gradients(
@@ -132,6 +133,7 @@ class EncodingConformance(ModuleConformance):
         """Features and gradients are finite at the borders of the domain."""
         for in_dim, dtype in itertools.product(self.each_dim(), DTYPES):
             encoding, x = self.build(in_dim, dtype), border_points(in_dim, dtype)
+            self.finite(encoding, inner_points(9, in_dim, dtype))  # else not a matter of borders
             features = self.values(encoding, x)
             bad = ~torch.isfinite(features).all(1)
             if bad.any():
@@ -164,7 +166,7 @@ class EncodingConformance(ModuleConformance):
     def _check_blocks(self, encoding: Encoding, x: Tensor) -> None:
         tables = {name: p for name, p in encoding.named_parameters() if p.requires_grad}
         blocks = sparse_blocks(encoding, x, {f"encoding.{name}" for name in tables})
-        features = self.values(encoding, x)
+        features = self.comparable(encoding, x)
         for number, block in enumerate(blocks):
             if any(_feed_alike(block, other) for other in blocks):
                 continue  # the features may be sums to which this block contributes
@@ -197,6 +199,7 @@ class EncodingConformance(ModuleConformance):
         """The NTK of a network with it is J Jᵀ."""
         for in_dim in self.each_dim():
             encoding = self.build(in_dim)
+            self.comparable(encoding, inner_points(6, in_dim))
             with seeded(SEED):
                 model = CoordinateMLP(encoding, out_dim=2, width=8, depth=1).double()
             row = 8 * sum(parameter.numel() for parameter in model.parameters())

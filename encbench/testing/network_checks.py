@@ -64,6 +64,7 @@ class NetworkConformance(ModuleConformance):
                     f"for 7 points in {dtype} the output is {tensor_text(out)}; expected "
                     f"(7, {OUT_DIM}) in {dtype}",
                 )
+                self.comparable(model, inner_points(7, IN_DIM, dtype))
                 outputs[dtype] = out.detach().double()
             single, double = outputs.values()
             require_equal(single, double, 1e-2, "float32 outputs differ from float64 ones")
@@ -72,6 +73,7 @@ class NetworkConformance(ModuleConformance):
         """Gradients in the parameters agree with finite differences."""
         x = inner_points(3, IN_DIM)
         for model in self.learning():
+            self.comparable(model, x)
             require_parameter_gradients(model, x, fast_mode=True)
 
     def test_training_reaches_every_parameter(self) -> None:
@@ -95,6 +97,7 @@ class NetworkConformance(ModuleConformance):
         """The NTK is J Jᵀ."""
         x = inner_points(6, IN_DIM)
         for model in self.learning():
+            self.comparable(model, x)
             require_kernel(model, x)
 
     def test_it_can_be_built_without_memory(self) -> None:

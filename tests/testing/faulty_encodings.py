@@ -181,6 +181,32 @@ class Noisy(Line):
         return super().forward(x) + 0 * torch.randn_like(x)
 
 
+class Undefined(Line):
+    """Not a number anywhere."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * torch.nan
+
+
+class Random(Line):
+    """Adds random numbers in forward."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + torch.randn_like(x)
+
+
+class Reseeding(Line):
+    """Seeds torch's generator, and changes its default dtype, in forward."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        torch.manual_seed(0)
+        torch.set_default_dtype(torch.float64)
+        return super().forward(x) + torch.rand(1).to(x.dtype)
+
+    def sparse_jacobian(self, x: Tensor) -> None:
+        return None
+
+
 class Dropping(Line):
     """Another function in training than in evaluation mode."""
 

@@ -45,6 +45,7 @@ def result_of(encoding, check):
         ("WrongShape", "shapes", "(1, 2), expected (N, out_dim) = (1, 1)"),
         ("Crashing", "shapes", "forward raised ValueError: no luck today"),
         ("Single", "dtypes", "x.dtype"),
+        ("Undefined", "values_are_finite", "values are NaN or infinite for [0."),
         ("Imprecise", "dtypes", "lower the highest frequency"),
         ("Stray", "tensors_move_with_the_module", "offset"),
         ("Unseeded", "it_is_determined_by_its_seed", "draw from torch's generator"),
@@ -73,6 +74,29 @@ def test_a_fault_is_found_and_explained(name, check, words):
     assert result.outcome == ("advice" if name in ("Undocumented", "Undescribed") else "failed")
     assert words in result.message
     assert result.details.startswith("Traceback") == (result.outcome == "failed")
+
+
+def failed(results):
+    return [result.name for result in results if result.outcome == "failed"]
+
+
+@pytest.mark.parametrize(
+    ("name", "check"),
+    [("Undefined", "test_values_are_finite"), ("Random", "test_it_is_determined_by_its_seed")],
+)
+def test_checks_that_would_give_a_wrong_reason_are_skipped(name, check):
+    checks = type("Check", (EncodingConformance,), {"encoding": getattr(faulty, name)})
+    results = list(checks.run())
+    assert failed(results) == [check]
+    assert any(result.message.startswith("not compared, since") for result in results)
+
+
+def test_checks_do_not_depend_on_the_state_that_an_encoding_changes():
+    checks = type("Check", (EncodingConformance,), {"encoding": faulty.Reseeding})
+    assert failed(checks.run()) == [
+        "test_it_is_determined_by_its_seed",
+        "test_it_changes_nothing_that_others_share",
+    ]
 
 
 def test_every_check_has_a_fault_that_it_finds():
