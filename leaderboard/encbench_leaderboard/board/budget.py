@@ -6,13 +6,15 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 
 from encbench_leaderboard.board.comparable import common_units
 from encbench_leaderboard.board.facts import Facts, MetricInfo, machines
-from encbench_leaderboard.board.table import TaskBoard
+
+if TYPE_CHECKING:
+    from encbench_leaderboard.board.table import TaskBoard
 
 PARTS = (0.1, 0.3, 1.0)
 """Fractions of the steps after which quality is shown."""

@@ -15,12 +15,12 @@ from encbench.suite.labels import label, labels_with_differences, numbered, sett
 from encbench_leaderboard.board.facts import Facts
 
 Kind = tuple[str, int]
-"""Identity of an encoding, and id of the settings: ``kind_of`` a record."""
+"""Identity of an encoding, and id of the settings: ``entry_key`` a record."""
 Choice = tuple[str, str]
 """Identity of an encoding, and the settings that distinguish its entries, in words."""
 
 
-def kind_of(one: Facts) -> Kind:
+def entry_key(one: Facts) -> Kind:
     return one.encoding, id(one.settings)
 
 
@@ -36,7 +36,7 @@ def entry_names(groups: Sequence[Sequence[Facts]]) -> dict[Kind, str]:
     labels: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     refs: dict[str, PluginRef] = {}
     for one in chain.from_iterable(groups):
-        kind = kind_of(one)
+        kind = entry_key(one)
         if kind not in chosen:
             keys = [key for key in one.settings if key in varying[one.encoding]]
             chosen[kind] = one.encoding, settings_text(one.settings, keys)

@@ -20,7 +20,7 @@ from encbench.results.palette import colour_order, natural
 from encbench.results.records import StoredRecord
 from encbench.suite.labels import unique_labels
 from encbench_leaderboard.board.categories import Category, Target, find_categories
-from encbench_leaderboard.board.entries import Kind, entry_names, kind_of
+from encbench_leaderboard.board.entries import Kind, entry_key, entry_names
 from encbench_leaderboard.board.facts import (
     CELL_NUMBERS,
     NUMBERS,
@@ -199,12 +199,12 @@ def text_series(values: Iterable[str]) -> pd.Series[Any]:
     return pd.Series(list(values), dtype=object)
 
 
-def cells_of(
+def measured_entries(
     facts: Sequence[Facts], metrics: Sequence[MetricInfo], names: Mapping[Kind, str]
 ) -> pd.DataFrame:
     """``measured``, with the entry of each record."""
     cells = measured(facts, metrics)
-    cells.insert(0, "entry", text_series(names[kind_of(one)] for one in facts))
+    cells.insert(0, "entry", text_series(names[entry_key(one)] for one in facts))
     return cells
 
 
@@ -216,7 +216,7 @@ def _slug(label: str, taken: Counter[str]) -> str:
 
 def _board(label: str, slug: str, facts: Sequence[Facts], names: Mapping[Kind, str]) -> TaskBoard:
     metrics = metrics_of(facts)
-    cells = cells_of(facts, metrics, names)
+    cells = measured_entries(facts, metrics, names)
     cells["unit"] = text_series(map(str, cells["seed"]))
     cells["repeat"], cells["target"] = (
         text_series(["once"] * len(cells)),
@@ -236,7 +236,7 @@ def _category_board(
     if all(task.metrics == tasks[0].metrics for task in tasks):
         cells = pd.concat([task.cells for task in tasks], ignore_index=True)
     else:
-        cells = cells_of(facts, metrics, names)
+        cells = measured_entries(facts, metrics, names)
     sizes = [len(task.facts) for task in tasks]
     cells["unit"] = text_series(np.repeat(np.array(category.units, dtype=object), sizes))
     cells["repeat"] = text_series(map(str, cells["seed"]))
