@@ -13,9 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from encbench.contracts.encoding import Encoding
-from encbench.contracts.network import in_encoding
-from encbench.errors import NtkError, ParameterError, PluginError, plural
-from encbench.ntk.autograd import dense, random_like
+from encbench.errors import NtkError, ParameterError
 
 PROBE = 8  # number of points at which the output is checked
 
@@ -257,33 +255,4 @@ def check_finite(f: Tensor, model: nn.Module, x: Tensor) -> None:
     raise NtkError(
         f"{part} gives NaN or infinity at x = {where}, although its weights are finite; it must "
         "be finite on all of [0, 1], borders included"
-    )
-
-
-def check_gradients(encoding: Encoding, x: Tensor) -> None:
-    """Refuse an encoding whose parameters would be counted but never trained.
-
-    Only some of its trained parameters need a gradient at the points x (N, d). Exceptions are
-    marked as raised by the encoding.
-
-    Raises:
-        PluginError: the features' gradient is zero for all trained parameters.
-    """
-    trained = [parameter for parameter in encoding.parameters() if parameter.requires_grad]
-    if not trained:
-        return
-    with in_encoding(), torch.enable_grad():
-        features = encoding(x)
-        if not isinstance(features, Tensor):
-            return  # the network says so
-        if features.requires_grad:
-            weights = random_like(features, torch.Generator().manual_seed(0))
-            found = torch.autograd.grad(features, trained, weights, allow_unused=True)
-            if any(bool(dense(grad).any()) for grad in found if grad is not None):
-                return
-    raise PluginError(
-        f"the encoding {type(encoding).__name__} has "
-        f"{plural(sum(p.numel() for p in trained), 'trained parameter')}, and the gradient of its "
-        "features is zero for all: is there a detach(), no_grad() or round() in forward? Make it "
-        "differentiable, or set requires_grad=False on parameters that are not to be trained"
     )

@@ -23,7 +23,7 @@ from encbench.device import (
 )
 from encbench.errors import bounded, error_line
 from encbench.ntk.linearized import critical_learning_rate
-from encbench.ntk.model import PROBE, check_gradients, check_output, working_copy
+from encbench.ntk.model import PROBE, check_output, working_copy
 from encbench.plugins.isolation import output_to_stderr, process_state_kept
 from encbench.plugins.parameters import parameters_of
 from encbench.plugins.registry import Registry
@@ -52,6 +52,7 @@ from encbench.runs.weights import weights_of
 from encbench.suite.cell_defaults import check_automatic_rate
 from encbench.suite.config import CellConfig, cell_key
 from encbench.suite.seeding import all_seeded, random_states, set_random_states
+from encbench.training.gradients import check_gradients
 from encbench.training.loop import Diverged, Training, predictor, total_steps, train
 from encbench.training.optimizers import load_optimizers, usual_rate
 

@@ -111,7 +111,7 @@ def record_of(cls, loss="mse"):
 @pytest.mark.parametrize(
     ("cls", "message"),
     [
-        (Detached, "encoding Detached has 3 trained parameters, and the gradient of its features"),
+        (Detached, "encoding Detached has 3 trained parameters, on which its features depend with"),
         (Rounded, "requires_grad=False on parameters that are not to be trained"),
         (BrokenBackward, "encoding 'theirs' of dist 1.0 failed: RuntimeError: backward is broken"),
         (NotANumber, "the encoding NotANumber gives NaN or infinity at x = ["),

@@ -1,0 +1,49 @@
+"""Whether training can change the parameters of an encoding."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.func import functional_call
+
+from encbench.contracts.encoding import Encoding
+from encbench.contracts.network import in_encoding
+from encbench.errors import PluginError, plural
+
+
+def check_gradients(encoding: Encoding, x: Tensor) -> None:
+    """Refuse an encoding whose parameters would be counted but never trained.
+
+    Only some of its trained parameters need a gradient at the points x (N, d), and parameters that
+    its features do not use need none. Exceptions are marked as raised by the encoding.
+
+    Raises:
+        PluginError: the features depend on the trained parameters, and their gradient is zero.
+    """
+    trained = {name: p for name, p in encoding.named_parameters() if p.requires_grad}
+    if not trained:
+        return
+    generator = torch.Generator().manual_seed(0)
+
+    def random_like(tensor: Tensor) -> Tensor:
+        return torch.randn(tensor.shape, generator=generator).to(tensor)
+
+    with in_encoding(), torch.enable_grad():
+        features = encoding(x)
+        if not isinstance(features, Tensor):
+            return  # the network says so
+        if features.requires_grad:
+            weights, inputs = random_like(features), list(trained.values())
+            found = torch.autograd.grad(features, inputs, weights, allow_unused=True)
+            if any(bool(grad.to_dense().any()) for grad in found if grad is not None):
+                return
+        others = {name: p.detach() + random_like(p) for name, p in trained.items()}
+        if torch.equal(functional_call(encoding, others, (x,)), features):
+            return
+    raise PluginError(
+        f"the encoding {type(encoding).__name__} has "
+        f"{plural(sum(p.numel() for p in trained.values()), 'trained parameter')}, on which its "
+        "features depend with gradient zero: is there a detach(), no_grad() or round() in forward? "
+        "Make it differentiable, or set requires_grad=False on parameters that are not to be "
+        "trained"
+    )
