@@ -260,6 +260,28 @@ def test_what_double_sided_faces_may_or_may_not_enclose_is_outside_with_a_warnin
     assert "12 double-sided faces enclose cells that may be inside or outside" in caplog.text
 
 
+def test_faces_turned_at_random_where_boxes_touch_are_turned_back(solid_of, caplog):
+    rng = np.random.default_rng(0)
+    some = [each for each in AROUND if rng.random() < 0.6 or each in (AROUND[0], AROUND[-1])]
+    vertices, faces = joined(*(box(*each) for each in some))
+    turned = rng.random(len(faces)) < 0.3
+    faces[turned] = faces[turned][:, ::-1]
+    x = 3 * points()
+    found = solid_of(vertices, faces).occupied(x / 3)
+    clear = np.abs(x - x.round()).min(axis=1) > 0.01
+    np.testing.assert_array_equal(found[clear], inside_some_box(x, some)[clear])
+    assert "relative to each other" not in caplog.text
+
+
+def test_parts_that_cannot_be_oriented_relative_to_each_other_are_warned_of(solid_of, caplog):
+    vertices, faces = joined(box(*UNIT), box(*BESIDE))
+    # a fin makes one edge of five faces, some of which are turned
+    fin = np.array([[0, 1, len(vertices)]])
+    faces[[0, 5, 14]] = faces[[0, 5, 14]][:, ::-1]
+    solid_of(np.concatenate([vertices, [[0.5, -1, 0.2]]]), np.concatenate([faces, fin]))
+    assert "could not be oriented relative to each other" in caplog.text
+
+
 def test_a_sheet_within_a_solid_bounds_nothing(solid_of, caplog):
     corners = np.array([(0.5, y, z) for y, z in ((0.2, 0.2), (0.8, 0.2), (0.8, 0.8), (0.2, 0.8))])
     sheet = np.array([[0, 1, 2], [0, 2, 3], [0, 2, 1], [0, 3, 2]])

@@ -60,6 +60,21 @@ def parts_of(sides: Indices) -> Indices:
     return components(face, edge, count)[: len(sides)]
 
 
+def unique_faces(faces: Indices) -> tuple[Indices, Indices, Indices]:
+    """Return the first of each group of coinciding faces (G,), their groups (F,) and sizes (G,)."""
+    _, first, group, copies = np.unique(
+        np.sort(faces, axis=1), axis=0, return_index=True, return_inverse=True, return_counts=True
+    )
+    return first, group.reshape(-1), copies
+
+
+def is_odd(faces: Indices) -> Flags:
+    """(F,) whether a face runs through its corners against their ascending order."""
+    turned = np.take_along_axis(faces, (faces.argmin(axis=1)[:, None] + [1, 2]) % 3, axis=1)
+    odd: Flags = turned[:, 0] > turned[:, 1]
+    return odd
+
+
 def volumes(mesh: Triangles, cells: Indices) -> Array:
     """(C,) volumes of the cells (F, 2) of a mesh, not positive outside and beside sheets."""
     volume, count = signed_volumes(mesh), int(cells.max()) + 1

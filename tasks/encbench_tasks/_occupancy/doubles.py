@@ -5,7 +5,16 @@ from __future__ import annotations
 import igl
 import numpy as np
 
-from encbench_tasks._occupancy.cells import EMPTY, cells_of, coloured, components, parts_of, volumes
+from encbench_tasks._occupancy.cells import (
+    EMPTY,
+    cells_of,
+    coloured,
+    components,
+    is_odd,
+    parts_of,
+    unique_faces,
+    volumes,
+)
 from encbench_tasks._occupancy.triangles import (
     Array,
     Flags,
@@ -44,7 +53,7 @@ def without_doubles(mesh: Triangles) -> tuple[Triangles, int, int]:
         The mesh, the number of faces left out, and the number of faces about which 1 cannot decide.
     """
     faces = _with_equal_diagonals(mesh)
-    if len(_unique(faces)[0]) == len(faces):
+    if len(unique_faces(faces)[0]) == len(faces):
         return mesh, 0, 0
     kept, unclear = _without_backs(Triangles(mesh.vertices, faces))
     faces = faces[kept]
@@ -52,19 +61,11 @@ def without_doubles(mesh: Triangles) -> tuple[Triangles, int, int]:
     return Triangles(mesh.vertices, faces), len(mesh.faces) - len(faces), unclear
 
 
-def _unique(faces: Indices) -> tuple[Indices, Indices, Indices]:
-    """Return the first of each group of coinciding faces (G,), their groups (F,) and sizes (G,)."""
-    _, first, group, copies = np.unique(
-        np.sort(faces, axis=1), axis=0, return_index=True, return_inverse=True, return_counts=True
-    )
-    return first, group.reshape(-1), copies
-
-
 def _without_backs(mesh: Triangles) -> tuple[Flags, int]:
     """(F,) faces without those that face what double-sided faces enclose; how many are unclear."""
     kept = np.ones(len(mesh.faces), np.bool_)
-    first, group, _ = _unique(mesh.faces)
-    odd = _is_odd(mesh.faces)
+    first, group, _ = unique_faces(mesh.faces)
+    odd = is_odd(mesh.faces)
     ahead, back = (np.bincount(group[which], minlength=len(first)) for which in (~odd, odd))
     asked = np.flatnonzero(np.minimum(ahead, back))
     if not len(asked):
@@ -149,18 +150,11 @@ def _winding_numbers(mesh: Triangles, x: Array, fast: Flags) -> Array:
     return numbers
 
 
-def _is_odd(faces: Indices) -> Flags:
-    """(F,) whether a face runs through its corners against their ascending order."""
-    turned = np.take_along_axis(faces, (faces.argmin(axis=1)[:, None] + [1, 2]) % 3, axis=1)
-    odd: Flags = turned[:, 0] > turned[:, 1]
-    return odd
-
-
 def _without_copies(mesh: Triangles) -> Flags:
     """(F,) faces without copies that are one surface with others, by rules 2 and 3."""
     faces = mesh.faces
     kept = np.ones(len(faces), np.bool_)
-    first, group, copies = _unique(faces)
+    first, group, copies = unique_faces(faces)
     doubled = copies > 1
     if not doubled.any():
         return kept
@@ -185,10 +179,13 @@ def _without_copies(mesh: Triangles) -> Flags:
     return kept
 
 
-def _with_equal_diagonals(mesh: Triangles) -> Indices:
-    """Return the faces (F, 3), with coinciding flat quadrilaterals split along one diagonal."""
+def _with_equal_diagonals(mesh: Triangles, *, directed: bool = True) -> Indices:
+    """Return the faces (F, 3), with coinciding flat quadrilaterals split along one diagonal.
+
+    Both triangles of a split must be equally often in the mesh, in each direction if ``directed``.
+    """
     faces = mesh.faces.copy()
-    first, group, copies = _unique(faces)
+    first, group, copies = unique_faces(faces)
     edge, uses, _ = edge_uses(faces[first])
     order = np.argsort(edge.reshape(-1), kind="stable")
     pairs = order[np.repeat(uses == 2, uses)].reshape(-1, 2) // 3  # (P, 2) groups at an edge
@@ -213,7 +210,7 @@ def _with_equal_diagonals(mesh: Triangles) -> Indices:
             continue
         normal = mesh.area_vectors[one[0][0]]
         ahead = [mesh.area_vectors[each] @ normal > 0 for each in (*one, *other)]
-        counts = [(each.sum(), len(each)) for each in ahead]
+        counts = [(each.sum() if directed else 0, len(each)) for each in ahead]
         if counts[0] != counts[1] or counts[2] != counts[3]:
             continue  # one of the triangles is doubled
         for to, given, forward, goal in zip(one, other, ahead[2:], ahead[:2], strict=True):
@@ -221,3 +218,59 @@ def _with_equal_diagonals(mesh: Triangles) -> Indices:
             faces[given] = np.where(turned, mesh.faces[to[0]][::-1], mesh.faces[to[0]])
             changed[given] = True
     return faces
+
+
+def oriented_by_cells(mesh: Triangles) -> tuple[Triangles, int]:
+    """Orient the faces of parts that branch so that they bound cells; return also how many turned.
+
+    These are parts in which each edge has an even number of faces, but not as many in one direction
+    as in the other. Between a cell inside and one outside lies an odd number of coinciding faces.
+    Their orientation is outwards or inwards, as that of most of the area was.
+    """
+    if not len(_unbalanced(mesh)):
+        return mesh, 0
+    mesh = Triangles(mesh.vertices, _with_equal_diagonals(mesh, directed=False))
+    asked = _unbalanced(mesh)
+    faces, part = mesh.faces[asked], parts_of(edge_uses(mesh.faces)[0])[asked]
+    first, group, copies = unique_faces(faces)
+    walls = Triangles(mesh.vertices, np.sort(faces[first], axis=1))
+    cells = cells_of(walls)
+    filled, _ = coloured(cells, copies % 2 == 1, (volumes(walls, cells) <= 0)[cells])
+    side = filled[cells].astype(np.int64)
+    outwards = side[:, 1] - side[:, 0]
+    sign = np.where(is_odd(faces), -1, 1)
+    agree = np.bincount(part, weights=sign * outwards[group] * walls.areas[group])
+    outwards *= np.where(agree[part[first]] < 0, -1, 1)
+    # copies alternate, so that their sum is one face or none
+    order = np.argsort(group, kind="stable")
+    rank = np.empty(len(group), np.int64)
+    rank[order] = np.arange(len(group)) - (np.cumsum(copies) - copies)[group[order]]
+    goal = np.where(outwards == 0, 1, outwards)[group] * (1 - 2 * (rank % 2))
+    wrong = np.bincount(group, weights=sign).astype(np.int64) != outwards
+    turned = wrong[group] & (sign != goal)
+    result = mesh.faces.copy()
+    result[asked[turned]] = faces[turned][:, ::-1]
+    return Triangles(mesh.vertices, result), int(turned.sum())
+
+
+def _unbalanced(mesh: Triangles) -> Indices:
+    """Return the faces of parts to be oriented by cells, other than those with doubled faces."""
+    edge, uses, balance = edge_uses(mesh.faces)
+    first, group, copies = unique_faces(mesh.faces)
+    sign = np.where(is_odd(mesh.faces), -1, 1)
+    net = np.bincount(group, weights=sign).astype(np.int64)
+    # three faces, all in one direction or not, may be one face and its copies
+    single = first[copies % 2 == 1]
+    along = np.where(mesh.faces < np.roll(mesh.faces, -1, axis=1), 1, -1)[single]
+    once = np.bincount(edge[single].reshape(-1), along.reshape(-1), len(uses))
+    part = parts_of(edge)
+    unbalanced, branching, odd, astray = (
+        np.bincount(part, weights=found) > 0
+        for found in (
+            (balance[edge] != 0).any(axis=1),
+            (uses[edge] > 2).any(axis=1),
+            (uses[edge] % 2 == 1).any(axis=1),
+            (once[edge] != 0).any(axis=1) | ((copies % 2 == 0) & (net != 0))[group],
+        )
+    )
+    return np.flatnonzero((unbalanced & branching & ~odd & astray)[part])

@@ -17,7 +17,7 @@ from encbench_tasks._occupancy.solid import Solid
 from encbench_tasks._occupancy.triangles import Array, Flags
 
 T = TypeVar("T")
-VERSION = 2
+VERSION = 3
 """Version of everything between a file's bytes and a label: repairs, scaling, truth."""
 DISTANCE_SEED = 4
 

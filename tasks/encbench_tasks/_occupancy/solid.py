@@ -14,12 +14,13 @@ import numpy as np
 
 from encbench import DataError
 from encbench_tasks._occupancy.cells import parts_of
-from encbench_tasks._occupancy.doubles import without_doubles
+from encbench_tasks._occupancy.doubles import oriented_by_cells, without_doubles
 from encbench_tasks._occupancy.reading import read_triangles
 from encbench_tasks._occupancy.triangles import (
     Array,
     Edges,
     Flags,
+    Indices,
     Triangles,
     edge_uses,
     edges_of,
@@ -77,20 +78,22 @@ def solid_of_mesh(path: Path, method: Literal["winding", "rays"] = "winding") ->
             watertight.
     """
     mesh = _scaled(read_triangles(path), path)
-    edges, doubled, unclear = edges_of(mesh.faces), 0, 0
+    edges, doubled, unclear, turned = edges_of(mesh.faces), 0, 0, 0
+    clashing = edges.clashing
     if edges.branching:
+        mesh, turned = oriented_by_cells(mesh)
         mesh, doubled, unclear = without_doubles(mesh)
-        edges = edges_of(mesh.faces) if doubled else edges
-    mesh, turned = oriented(mesh, edges.clashing)
+        edges = edges_of(mesh.faces) if doubled or turned else edges
+    mesh, more = oriented(mesh, edges.clashing)
     if edges.clashing:
         edges = edges_of(mesh.faces)
-    _warn(path, edges, doubled, turned, len(mesh.faces))
-    if unclear:
+    _warn(path, edges, doubled, unclear, min(turned + more, len(mesh.faces)), len(mesh.faces))
+    if clashing and (unbalanced := _unbalanced(mesh.faces)):
         logger.warning(
-            "%s: %d double-sided faces enclose cells that may be inside or outside; they are taken "
-            "as outside",
+            "%s: the parts that meet at %d edges of more than two faces could not be oriented "
+            "relative to each other; each keeps the orientation that most of its area had",
             path,
-            unclear,
+            unbalanced,
         )
     low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
     winding = WindingNumber(mesh)
@@ -146,9 +149,22 @@ def _scaled(mesh: Triangles, path: Path) -> Triangles:
     return mesh if real.all() else Triangles(mesh.vertices, mesh.faces[real])
 
 
-def _warn(path: Path, edges: Edges, doubled: int, turned: int, faces: int) -> None:
+def _unbalanced(faces: Indices) -> int:
+    """Return how many edges of more than two faces have more in one direction than in the other."""
+    _, uses, balance = edge_uses(faces)
+    return int(((uses > 2) & (balance != 0)).sum())
+
+
+def _warn(path: Path, edges: Edges, doubled: int, unclear: int, turned: int, faces: int) -> None:
     if doubled:
         logger.warning("%s: left out %d faces that coincide with others", path, doubled)
+    if unclear:
+        logger.warning(
+            "%s: %d double-sided faces enclose cells that may be inside or outside; they are taken "
+            "as outside",
+            path,
+            unclear,
+        )
     if edges.open:
         logger.warning(
             "%s: %d border edges: the mesh has holes; inside is where the generalized winding "

@@ -170,7 +170,7 @@ def triangulated(faces: Any, vertices: Array) -> Indices:
 
 def _are_vertices(polygons: Indices, vertices: Array) -> Flags:
     """(n,) whether all corners of polygons (n, k) are numbers of vertices (V, 3)."""
-    inside: Flags = ((polygons >= 0) & (polygons < len(vertices))).all(axis=1)
+    inside: Flags = (polygons.min(axis=1) >= 0) & (polygons.max(axis=1) < len(vertices))
     return inside
 
 
@@ -202,7 +202,7 @@ def _fans_fit(corners: Array) -> Flags:
     square = (whole**2).sum(axis=1)[:, None]
     outside = (along < -ROUNDING * square).any(axis=1)
     flat = ((np.abs(along) <= FLAT * square) & (square > 0)).any(axis=1)
-    fit: Flags = ~(outside | flat)
+    fit: Flags = np.logical_not(outside) & ~flat
     return fit
 
 
