@@ -15,6 +15,7 @@ from encbench.contracts.encoding import Encoding
 from encbench.errors import UsageError, plural
 from encbench.plugins.isolation import process_state_kept
 from encbench.plugins.registry import Registry
+from encbench.results.records import Record
 from encbench.runs.candidates import (
     NAMED,
     Dimension,
@@ -26,6 +27,7 @@ from encbench.runs.candidates import (
 )
 from encbench.runs.cell import run_cell
 from encbench.runs.missing_data import refuse_missing_data
+from encbench.runs.parts import failed_metrics_counted
 from encbench.runs.search_space import (
     SpaceOption,
     check_option,
@@ -274,14 +276,20 @@ def _check_used(options: Sequence[SpaceOption], searched: Sequence[Searched]) ->
 def _check_measured(name: str, cells: Sequence[CellConfig], registry: Registry) -> None:
     """Train a cell of each task for one step; refuse a metric that its record does not have."""
     first = {cell.task.model_dump_json(): cell for cell in reversed(cells)}
-    for cell in first.values():
-        ntk = cell.ntk.model_copy(update={"points": 0})
-        record = run_cell(cell.shortened(1).model_copy(update={"ntk": ntk}), registry).record
+    with failed_metrics_counted():
+        rehearsed = [_rehearsed(cell, registry) for cell in first.values()]
+    for record in rehearsed:
         if record.status == "ok" and name not in record.metrics:
             raise UsageError(
                 f"--metric {name}: {record.task_label} is not measured by it; it has "
                 f"{', '.join(record.metrics)}"
             )
+
+
+def _rehearsed(cell: CellConfig, registry: Registry) -> Record:
+    """The record of one step, without a kernel."""
+    ntk = cell.ntk.model_copy(update={"points": 0})
+    return run_cell(cell.shortened(1).model_copy(update={"ntk": ntk}), registry).record
 
 
 def _draw(one: Searched, trials: int) -> list[str]:

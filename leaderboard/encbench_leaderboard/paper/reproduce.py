@@ -84,12 +84,14 @@ def reproduce(
     # these import torch, which `encbench reproduce --help` does not need
     from encbench.device import resolve_device
     from encbench.runs.executors.local import default_jobs
+    from encbench.runs.parts import failed_metrics_counted
     from encbench_leaderboard.paper.experiments import SCALES, experiments, wanted_items
     from encbench_leaderboard.paper.foretold import foretold_seconds
 
     registry, console = default_registry(), Console(stderr=True)
     items = wanted_items(only or ())
-    made, notes = experiments(SCALES[scale], items, images, mesh or (), registry)
+    with failed_metrics_counted():
+        made, notes = experiments(SCALES[scale], items, images, mesh or (), registry)
     for note in notes:
         print_line(console, f"note: {note}", "yellow")
     at_once = jobs or default_jobs(resolve_device(device), 1)
