@@ -380,6 +380,13 @@ def obj(faces, vertices=PRISM, *, before="", back=0):
     return "\n".join([*lines, ""]).encode()
 
 
+def plain_off(between, last):
+    """An OFF file whose vertices are ``between`` each other, and before the faces ``last``."""
+    places = between.join(b"%r %r %r" % tuple(map(float, place)) for place in PRISM)
+    faces = last.join(b" ".join(b"%d" % i for i in (len(f), *f)) for f in PRISM_FACES)
+    return b"OFF\n%d %d 0\n" % (len(PRISM), len(PRISM_FACES)) + places + last + faces
+
+
 TRIANGLES = [(4, 3, 2), (4, 2, 1), (4, 1, 0), *PRISM_FACES[1:4]]
 TRIANGLES += [t for a, b, c, d in PRISM_FACES[4:] for t in ((a, b, c), (a, c, d))]
 BOM = b"\xef\xbb\xbf"
@@ -402,6 +409,9 @@ LACKS_A_CORNER = b"OFF\n3 2 0\n0 0 0\n1 0 0\n0 1 0\n4 0 1 2\n3 0 1 2\n"
         "lines.obj": obj(TRIANGLES, before="mtllib no.mtl\no a\nl 1 2\nusemtl b"),
         "bom.off": BOM + off(),
         "bom.ply": BOM + ply(""),
+        "one line.off": plain_off(b" ", b"\n"),
+        "all on one line.off": plain_off(b" ", b" "),
+        "a number a line.off": b"OFF\n10 9 0" + plain_off(b"\n", b"\n")[10:].replace(b" ", b"\n"),
     }.items(),
     ids=str,
 )
@@ -435,6 +445,11 @@ def test_unusual_files_are_read(tmp_path, name, data):
         ("face.off", LACKS_A_CORNER, "face 0 says 4 corners and has 3"),
         ("less.off", LACKS_A_CORNER.replace(b"\n4 ", b"\n-1 "), "face 0 says -1 corners"),
         ("none.off", b"OFF\n-3 1 0\n" * 9, "says -3 vertices and 1 faces"),
+        (
+            "few.off",
+            off().replace(b" 9 0\n", b" 8 0\n"),
+            "says 10 vertices and 8 faces, and has 19",
+        ),
         ("wide.off", codecs.BOM_UTF16_LE + off().decode().encode("utf-16-le"), "save it as UTF-8"),
         ("wide.obj", obj(TRIANGLES).decode().encode("utf-16"), "save it as UTF-8"),
         ("wide.stl", stl_text(TRIANGLES).decode().encode("utf-16"), "save it as UTF-8"),

@@ -23,19 +23,27 @@ COMPONENTS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9
 
 def _read_off(data: bytes) -> tuple[Array, Indices]:
     """Read Geomview's OFF; colours, normals and texture coordinates are ignored."""
-    lines = [words for line in data.splitlines() if (words := line.split(b"#")[0].split())]
+    text = data.rstrip(b"\0").splitlines()
+    lines = [words for line in text if (words := line.split(b"#")[0].split())]
     if lines and re.fullmatch(rb"(ST)?C?N?(4n?|n)OFF", lines[0][0]):
         raise ValueError("its vertices are not in three dimensions; export it as OFF")
     if not lines or not re.fullmatch(rb"(ST)?C?N?OFF|off", lines[0][0]):
         raise ValueError("it does not begin with OFF")
     if b"BINARY" in lines[0]:
         raise ValueError("it is binary; save it as text")
+    is_plain = lines[0][0].upper() == b"OFF"
     counts, *lines = [row for row in (lines[0][1:], *lines[1:]) if row] or [[]]
     if len(counts) < 2:
         raise ValueError("the numbers of vertices and faces are missing")
     vertices, faces = _wholes(counts[:2])
     if min(vertices, faces) < 0:
         raise ValueError(f"it says {vertices} vertices and {faces} faces")
+    if len(lines) != vertices + faces and is_plain:
+        lines = _by_words(lines, vertices, faces) or lines
+    if len(lines) > vertices + faces:
+        raise ValueError(
+            f"damaged: says {vertices} vertices and {faces} faces, and has {len(lines)} lines"
+        )
     if len(lines) < vertices + faces:
         raise ValueError(
             f"damaged: ends at byte {len(data)}, after {len(lines)} of {vertices + faces} lines "
@@ -53,6 +61,19 @@ def _read_off(data: bytes) -> tuple[Array, Indices]:
         if len(face) != length:
             raise ValueError(f"face {number} says {length} corners and has {len(face)}")
     return places, triangulated(corners, places)
+
+
+def _by_words(lines: list[list[bytes]], vertices: int, faces: int) -> list[list[bytes]] | None:
+    """Return the rows of an OFF file whose lines end elsewhere, or None if the words do not fit."""
+    words = [word for line in lines for word in line]
+    rows, at = [words[3 * row : 3 * row + 3] for row in range(vertices)], 3 * vertices
+    for _ in range(faces):
+        if at >= len(words) or not words[at].isdigit():
+            return None
+        end = at + 1 + int(words[at])
+        rows.append(words[at:end])
+        at = end
+    return rows if at == len(words) else None
 
 
 def _wholes(words: list[bytes]) -> list[int]:
