@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,6 +34,8 @@ TOLERANCE = 0.05
 """Maximum difference from the budget, as a share of it."""
 LARGEST = 1 << 24
 """Upper limit of the sizes that are tried."""
+STRIDE = 8
+"""Number of neighbouring sizes tried where one cannot be built."""
 LEAST_WIDTH = 8
 """Minimum width of a network that is narrowed to meet a budget; narrower ones hardly learn."""
 MOST_SIZINGS = 4096  # in the cache
@@ -203,9 +205,8 @@ def _around(at: Callable[[int], Sizing], budget: int) -> list[Sizing]:
     below, above, smallest = None, None, LARGEST
     low, high, size = 0, LARGEST, 1
     while high - low > 1:
-        try:
-            found = at(size)
-        except (EncbenchError, ArithmeticError, MemoryError, RuntimeError, ValueError):
+        found = _built(at, size)
+        if found is None:
             # a failing size is too small until one has worked, and too large afterwards
             too_large = size > smallest
         else:
@@ -215,6 +216,15 @@ def _around(at: Callable[[int], Sizing], budget: int) -> list[Sizing]:
         low, high = (low, size) if too_large else (size, high)
         size = min(2 * low, LARGEST - 1) if high == LARGEST else (low + high) // 2
     return [found for found in (below, above) if found is not None]
+
+
+def _built(at: Callable[[int], Sizing], size: int) -> Sizing | None:
+    """The sizing at the first of ``STRIDE`` sizes from this one on that can be built, if any: a
+    size may have to be a multiple of something, such as the number of outputs."""
+    for near in range(size, size + STRIDE):
+        with suppress(EncbenchError, ArithmeticError, MemoryError, RuntimeError, ValueError):
+            return at(near)
+    return None
 
 
 def _scaled(values: list[int], largest: int) -> list[int]:

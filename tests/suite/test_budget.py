@@ -78,6 +78,17 @@ def test_a_size_in_powers_of_two_is_helped_by_a_finer_one():
     assert sizing.parameters["log2_hashmap_size"] < 20
 
 
+def test_a_size_that_must_be_a_multiple_of_the_outputs_is_found():
+    cls, given = OFFERS["tensorf_cp"].load(), {"rank": 48}
+    parameters = validate_parameters("encoding", "tensorf_cp", cls, given)
+    reference = PluginRef(
+        name="tensorf_cp", distribution="encbench", version="1", parameters=parameters
+    )
+    found = sized(cls, reference, NetworkConfig(kind="none"), (2, 3), 60_000, REGISTRY)
+    assert found.chosen == {"rank": 234}
+    assert found.count == 59_904
+
+
 def test_what_cannot_be_reached_is_refused_with_what_is_nearest():
     with pytest.raises(SuiteError, match=r"cannot have 40 param.* nearest is 123 param.*width=8;"):
         size("identity", 2, 40)
