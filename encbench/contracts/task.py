@@ -56,6 +56,9 @@ class Task(ABC):
     network: ClassVar[NetworkDefaults] = NetworkDefaults(width=512, depth=2)
     training: ClassVar[Mapping[str, Any]] = {}
     """Default training settings of this task."""
+    sampling: ClassVar[tuple[str, ...]] = ()
+    """Parameters that say how densely a target is sampled, such as "side". Targets that differ only
+    in these are one target: settings tuned on it are not reported on it with the same seed."""
     loss: LossName | Callable[..., Tensor] = "mse"
     """The training loss: a name, or a method of the task.
 

@@ -196,7 +196,7 @@ def plan_tuning(
     with process_state_kept():
         trial_cells = single_cells(_changed(suite, tasks=tasks, seeds=seeds), registry)
         final_cells = single_cells(suite, registry)
-        notes = check_targets(trial_cells, final_cells)
+        notes = check_targets(trial_cells, final_cells, registry)
         cells = [*trial_cells, *final_cells]
         refuse_missing_data(cells, registry)
         facts = facts_of(cells, registry)

@@ -81,21 +81,29 @@ def _text(value: Any) -> str:
     return json.dumps(value, sort_keys=True, default=str)
 
 
-def _data(cell: CellConfig) -> str:
-    """Text that identifies a cell's data: a photograph is the same at another size."""
-    return f"{cell.task.name} {cell.data_hash}" if cell.data_hash else target_of(cell)
+def _data(cell: CellConfig, registry: Registry) -> str:
+    """Text that identifies a cell's data, which are the same at another size or sample rate."""
+    if not cell.data_hash:
+        return target_of(cell)
+    cls = registry.find("task", cell.task.qualified).load()
+    kept = {k: v for k, v in cell.task.parameters.items() if k not in cls.sampling}
+    return f"{cell.task.name} {cls.data_hash(**kept) if cls.sampling else cell.data_hash}"
 
 
 def target_labels(cells: Sequence[CellConfig]) -> list[str]:
     return list(dict.fromkeys(cell.task.shown for cell in cells))
 
 
-def check_targets(trials: Sequence[CellConfig], finals: Sequence[CellConfig]) -> list[str]:
+def check_targets(
+    trials: Sequence[CellConfig], finals: Sequence[CellConfig], registry: Registry
+) -> list[str]:
     """A note if a reported target is also tuned on; raises UsageError if also seeds are equal."""
-    tuned = {_data(cell) for cell in trials}
-    if not tuned & {_data(cell) for cell in finals}:
+    tuned, reported = (
+        {(_data(cell, registry), cell.seed) for cell in cells} for cells in (trials, finals)
+    )
+    if not {data for data, _ in tuned} & {data for data, _ in reported}:
         return []
-    common = {(_data(c), c.seed) for c in trials} & {(_data(c), c.seed) for c in finals}
+    common = tuned & reported
     if common:
         seed = min(seed for _, seed in common)
         raise UsageError(

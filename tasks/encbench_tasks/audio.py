@@ -93,6 +93,7 @@ class AudioTask(GridTask):
         ParameterError: a parameter is out of its range, or has no effect.
     """
 
+    sampling = ("rate", "duration")
     source: ClassVar[str] = (
         "Sitzmann et al., Implicit Neural Representations with Periodic Activation Functions, "
         "NeurIPS 2020: audio, amplitude scaled to [−1, 1] by its peak"

@@ -84,6 +84,7 @@ class SignalTask(GridTask):
         ParameterError: a parameter is out of its range, or has no effect.
     """
 
+    sampling = ("side",)
     source: ClassVar[str] = (
         "sines: Rahaman et al., On the Spectral Bias of Neural Networks, ICML 2019; star: "
         "ISO 12233's sinusoidal Siemens star"

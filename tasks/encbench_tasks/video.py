@@ -78,6 +78,7 @@ class VideoTask(GridTask):
         ParameterError: a parameter is out of its range, or has no effect.
     """
 
+    sampling = ("frames", "side")
     source: ClassVar[str] = (
         "Sitzmann et al., Implicit Neural Representations with Periodic Activation Functions, "
         "NeurIPS 2020: video, time as the third coordinate"

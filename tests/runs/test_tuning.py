@@ -328,6 +328,23 @@ def test_targets_to_tune_on_are_not_reported(suite, registry, tmp_path):
     assert "also tuned on" in plan_tuning(suite, registry=registry).asked.notes[0]
 
 
+@pytest.mark.parametrize(
+    ("reported", "tuned_on"),
+    [
+        ("audio:sound=chord,duration=0.2,rate=16000", "audio:sound=chord,duration=0.2,rate=8000"),
+        ("signal:kind=sines,side=64", "signal:kind=sines,side=65"),
+        ("video:video=discs,frames=4,side=16", "video:video=discs,frames=5,side=16"),
+        ("image:image=chelsea,side=16", "image:image=chelsea,side=15"),
+    ],
+)
+def test_a_target_sampled_otherwise_is_the_same_target(reported, tuned_on):
+    settings = {"trials": 2, "tune_on": [tuned_on], "registry": default_registry()}
+    suite = Suite(encodings=["identity"], tasks=[reported], training={"steps": 5})
+    with pytest.raises(UsageError, match="seed 0 would be tuned on and reported on the same"):
+        plan_tuning(suite, tune_seeds=[0], **settings)
+    assert "also tuned on" in plan_tuning(suite, tune_seeds=[1], **settings).asked.notes[0]
+
+
 def test_what_space_fixes_holds_for_the_default_setting_too(suite, registry):
     space = ["training.batch_size=8", "stretched.scale=2..3", "fragile.forbidden=3"]
     tuning = plan_tuning(suite, space=space, registry=registry)
