@@ -66,9 +66,9 @@ def print_plan(
     for text, tasks in settings.items():
         of = "; ".join(tasks) if len(settings) > 1 else ""
         print_line(console, f"{of}{': ' if of else ''}{text}")
-    several = Counter(label for label, _ in found)
+    plugins_of = Counter(label for label, _ in found)
     for (label, plugin), numbers in found.items():
-        encoding = f"{label} ({plugin})" if several[label] > 1 else label
+        encoding = f"{label} ({plugin})" if plugins_of[label] > 1 else label
         low, high = min(numbers, default=0), max(numbers, default=0)
         text = f"{low:,}" if low == high else f"{low:,} to {high:,}"
         print_line(console, f"{encoding}: {text if numbers else 'unknown number of'} parameters")
