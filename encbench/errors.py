@@ -144,25 +144,27 @@ def bounded(text: str, longest: int) -> str:
     return f"{text[:half]} … {len(text) - 2 * half:,} characters … {text[-half:]}"
 
 
-NO_ROOM = "free space or permissions, or "
-WRITING_ADVICE = f"{NO_ROOM}name another file"
+ANOTHER_FILE = "name another file"
 
 
 def cannot_write(
-    path: str | os.PathLike[str], error: OSError, mend: str = WRITING_ADVICE
+    path: str | os.PathLike[str], error: OSError, elsewhere: str = ANOTHER_FILE
 ) -> StoreError:
-    """The error for a file or folder that cannot be written: its path, the reason, the remedy."""
-    reason = error.strerror or str(error)
+    """The error for a file or folder that cannot be written: its path, the reason, the remedy.
+
+    ``elsewhere`` says how to choose another place; space and permissions are named if they can help.
+    """
+    reason, remedy = error.strerror or str(error), f"free space or permissions, or {elsewhere}"
     if isinstance(error, NotADirectoryError | FileNotFoundError | FileExistsError):
-        mend = mend.removeprefix(NO_ROOM)  # which is not why
+        remedy = elsewhere
         files = (p for p in (Path(path), *Path(path).parents) if p.is_file())
         if (file := next(files, None)) is not None:
             reason = f"{file} is a file, not a folder"
-    return StoreError(f"cannot write {os.fspath(path)}: {reason}; {mend}")
+    return StoreError(f"cannot write {os.fspath(path)}: {reason}; {remedy}")
 
 
 @contextmanager
-def writes_to(path: Path, mend: str = WRITING_ADVICE) -> Iterator[None]:
+def writes_to(path: Path, elsewhere: str = ANOTHER_FILE) -> Iterator[None]:
     """Context in which a file is written; creates its folder if necessary.
 
     Raises:
@@ -172,11 +174,11 @@ def writes_to(path: Path, mend: str = WRITING_ADVICE) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
-        raise cannot_write(path, error, mend) from None
+        raise cannot_write(path, error, elsewhere) from None
 
 
 @contextmanager
-def appearing(path: Path, mend: str = WRITING_ADVICE) -> Iterator[Path]:
+def appearing(path: Path, elsewhere: str = ANOTHER_FILE) -> Iterator[Path]:
     """Write ``path`` atomically: yield a temporary file beside it, which replaces it at the end.
 
     Raises:
@@ -184,7 +186,7 @@ def appearing(path: Path, mend: str = WRITING_ADVICE) -> Iterator[Path]:
     """
     temporary = path.with_name(f".{path.name}.new")
     try:
-        with writes_to(path, mend):
+        with writes_to(path, elsewhere):
             yield temporary
             temporary.replace(path)
     finally:

@@ -8,9 +8,9 @@ import os
 import shutil
 from pathlib import Path
 
-from encbench.errors import NO_ROOM, StoreError, cannot_write
+from encbench.errors import StoreError, cannot_write
 
-MEND = f"{NO_ROOM}name another folder with -o"
+ELSEWHERE = "name another folder with -o"
 OLD = ".old-"
 """Prefix of the folder of a record that is being replaced, before its key."""
 SHARD = 2
@@ -124,7 +124,7 @@ class RecordPlaces:
             target = next(p for p in (damaged / n for n in names) if not os.path.lexists(p))
             folder.rename(target)
         except OSError as error:
-            raise cannot_write(damaged, error, MEND) from None
+            raise cannot_write(damaged, error, ELSEWHERE) from None
         return target
 
 

@@ -28,7 +28,7 @@ from encbench.results.record_folder import (
     reason_of,
     write_record,
 )
-from encbench.results.record_places import MEND, RecordPlaces, flush
+from encbench.results.record_places import ELSEWHERE, RecordPlaces, flush
 from encbench.results.records import Record, StoredRecord
 from encbench.suite.file import explicit_settings
 
@@ -78,7 +78,7 @@ class Store:
                 self._places.refuse_parts()
             self._places.root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise cannot_write(self.directory, error, MEND) from None
+            raise cannot_write(self.directory, error, ELSEWHERE) from None
         with ExitStack() as held:
             held.enter_context(self._held(SHARED_WAIT if shared else 0))
             self._places.recover()
@@ -105,7 +105,7 @@ class Store:
                 "wait for it, or choose another folder with -o"
             ) from None
         except OSError as error:
-            raise cannot_write(self.directory, error, MEND) from None
+            raise cannot_write(self.directory, error, ELSEWHERE) from None
         try:
             yield
         finally:
@@ -132,7 +132,7 @@ class Store:
             flush(self.directory)
         except OSError as error:
             temporary.unlink(missing_ok=True)
-            raise cannot_write(self._suites, error, MEND) from None
+            raise cannot_write(self._suites, error, ELSEWHERE) from None
 
     def suites(self) -> list[dict[str, Any]]:
         """Suites that were run into the folder, as they were requested, oldest run first."""
@@ -197,7 +197,7 @@ class Store:
                 yield temporary
                 self._places.put(temporary, key)
             except OSError as error:
-                raise cannot_write(self.place(key), error, MEND) from None
+                raise cannot_write(self.place(key), error, ELSEWHERE) from None
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
 
