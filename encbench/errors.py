@@ -152,7 +152,8 @@ def cannot_write(
 ) -> StoreError:
     """The error for a file or folder that cannot be written: its path, the reason, the remedy.
 
-    ``elsewhere`` says how to choose another place; space and permissions are named if they can help.
+    ``elsewhere`` says how to choose another place; space and permissions are named where they can
+    help.
     """
     reason, remedy = error.strerror or str(error), f"free space or permissions, or {elsewhere}"
     if isinstance(error, NotADirectoryError | FileNotFoundError | FileExistsError):
