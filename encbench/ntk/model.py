@@ -243,8 +243,12 @@ def check_finite(f: Tensor, model: nn.Module, x: Tensor) -> None:
     """Raise NtkError if a model's output f (n, O) at x (n, d) contains NaN or infinity."""
     if bool(torch.isfinite(f).all()):
         return
-    if not all(bool(torch.isfinite(parameter).all()) for parameter in model.parameters()):
-        raise NtkError("the model's weights are not finite: training has diverged")
+    for name, parameter in model.named_parameters():
+        if not bool(torch.isfinite(parameter).all()):
+            raise NtkError(
+                f"the parameter {name} of {type(model).__name__} is NaN or infinite: it was so "
+                "from the start, or training has diverged"
+            )
     part, values, encoding = f"the network {type(model).__name__}", f, encoding_of(model)
     if encoding is not None:
         with torch.no_grad():

@@ -21,9 +21,9 @@ from encbench.device import (
     reset_peak_memory,
     return_memory,
 )
-from encbench.errors import bounded, error_line
+from encbench.errors import NtkError, bounded, error_line
 from encbench.ntk.linearized import critical_learning_rate
-from encbench.ntk.model import PROBE, check_output, working_copy
+from encbench.ntk.model import PROBE, check_output, copied, working_copy
 from encbench.plugins.isolation import output_to_stderr, process_state_kept
 from encbench.plugins.parameters import parameters_of
 from encbench.plugins.registry import Registry
@@ -180,7 +180,9 @@ class _CellRun:
             self.record.parameters = model.parameter_counts()
             self.optimizer, self.schedule = build_training(self.cell, self.registry)
             self.rate_points = ntk_points_of(self.task, LR_POINTS, self.streams.generator("ntk"))
-            check_gradients(model.encoding, self.rate_points.to(self.device, torch.float32))
+            with all_seeded(0):
+                at = self.rate_points.to(self.device, torch.float32)
+                check_gradients(copied(model.encoding), at)
             self.record.learning_rate = self._learning_rate()
             if network.kind != "mlp" or self.record.learning_rate.critical is None:
                 self._check_rows()
@@ -340,8 +342,15 @@ class _CellRun:
     def _check_rows(self) -> None:
         """Refuse a model that mixes points, also if no kernel is computed that would show it."""
         x = self.rate_points[:: -(-len(self.rate_points) // PROBE)]
-        model, points, _ = working_copy(self.model, x, torch.float64, self.device)
-        check_output(model, points)
+        try:
+            model, points, _ = working_copy(self.model, x, torch.float64, self.device)
+            check_output(model, points)
+        except NtkError as error:
+            if not isinstance(error.__cause__, RuntimeError):
+                raise
+            # it works in float32 alone, in which it is trained
+            model, points, _ = working_copy(self.model, x, torch.float32, self.device)
+            check_output(model, points)
 
     def _critical_rate(self) -> float | None:
         loss = loss_name(self.task)

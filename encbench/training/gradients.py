@@ -14,8 +14,9 @@ from encbench.errors import PluginError, plural
 def check_gradients(encoding: Encoding, x: Tensor) -> None:
     """Refuse an encoding whose parameters would be counted but never trained.
 
-    Only some of its trained parameters need a gradient at the points x (N, d), and parameters that
-    its features do not use need none. Exceptions are marked as raised by the encoding.
+    Only some of its trained parameters need a gradient at the points x (N, d), with the weights
+    that it has or with others; parameters that its features do not use need none. Forward is called:
+    give a copy of an encoding that changes. Exceptions are marked as raised by the encoding.
 
     Raises:
         PluginError: the features depend on the trained parameters, and their gradient is zero.
@@ -28,18 +29,23 @@ def check_gradients(encoding: Encoding, x: Tensor) -> None:
     def random_like(tensor: Tensor) -> Tensor:
         return torch.randn(tensor.shape, generator=generator).to(tensor)
 
+    # with other weights, too: a gradient may be zero at the start alone
+    given = {name: p.detach().clone().requires_grad_() for name, p in trained.items()}
+    others = {name: (p.detach() + random_like(p)).requires_grad_() for name, p in trained.items()}
+    found = []
     with in_encoding(), torch.enable_grad():
-        features = encoding(x)
-        if not isinstance(features, Tensor):
-            return  # the network says so
-        if features.requires_grad:
-            weights, inputs = random_like(features), list(trained.values())
-            found = torch.autograd.grad(features, inputs, weights, allow_unused=True)
-            if any(bool(grad.to_dense().any()) for grad in found if grad is not None):
-                return
-        others = {name: p.detach() + random_like(p) for name, p in trained.items()}
-        if torch.equal(functional_call(encoding, others, (x,)), features):
-            return
+        for parameters in (given, others):
+            features = functional_call(encoding, parameters, (x,))
+            if not isinstance(features, Tensor):
+                return  # the network says so
+            if features.requires_grad:
+                weights, inputs = random_like(features), list(parameters.values())
+                gradients = torch.autograd.grad(features, inputs, weights, allow_unused=True)
+                if any(bool(grad.to_dense().any()) for grad in gradients if grad is not None):
+                    return
+            found.append(features.detach())
+    if torch.equal(*found):
+        return
     raise PluginError(
         f"the encoding {type(encoding).__name__} has "
         f"{plural(sum(p.numel() for p in trained.values()), 'trained parameter')}, on which its "

@@ -53,8 +53,9 @@ NOTES = {"c": 261.63, "e": 329.63, "g": 392.0, "c'": 523.25}
 """Frequencies [Hz], equal temperament."""
 MOST_SAMPLES = 1 << 22
 LOUDEST = 1e300
-UNKNOWN_SIZE = 0xFFFFFFFF
 """Maximum amplitude of a sample, so that sums of samples are finite, too."""
+UNKNOWN_SIZE = 0x7FFFF000
+"""Sizes from here on stand for one that the writer did not know, as in a pipe."""
 
 
 class AudioTask(GridTask):
@@ -346,14 +347,15 @@ def _check_chunks(content: bytes) -> None:
     """Raise ValueError if samples are missing, or are in several chunks, of which only the last one
     is read."""
     order = ">" if content.startswith(b"RIFX") else "<"
+    # what follows the file's declared end is no chunk
+    stop = min(len(content), 8 + struct.unpack_from(f"{order}I", content, 4)[0])
     at, chunks = 12, 0
-    while at + 8 <= len(content):
+    while at + 8 <= stop:
         name, size = struct.unpack_from(f"{order}4sI", content, at)
         end = at + 8 + size
-        # the largest size stands for one that was unknown, or is in a 64-bit field elsewhere
         if name == b"data" and size < UNKNOWN_SIZE and end > len(content):
             raise ValueError(f"its samples end at byte {len(content)} of {end}")
-        chunks += name == b"data"
+        chunks += name == b"data" and size > 0
         at = end + size % 2
     if chunks > 1:
         raise ValueError(f"its samples are in {chunks} chunks")

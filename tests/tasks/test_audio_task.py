@@ -15,12 +15,12 @@ from encbench.training.bands import Bands
 PCM, FLOAT, ADPCM = 1, 3, 2
 
 
-def wav(data, channels=1, bits=16, form=PCM, rate=1000):
+def wav(data, channels=1, bits=16, form=PCM, rate=1000, more=b""):
     """A WAV file's bytes by the specification."""
     size = channels * bits // 8
     head = struct.pack("<HHIIHH", form, channels, rate, rate * size, size, bits)
     chunks = b"fmt " + struct.pack("<I", len(head)) + head
-    chunks += b"data" + struct.pack("<I", len(data)) + data
+    chunks += b"data" + struct.pack("<I", len(data)) + data + more
     return b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WAVE" + chunks
 
 
@@ -204,7 +204,7 @@ def test_the_constructor_refuses_what_is_out_of_range(parameters):
         (wav(b"ab" * 9, bits=8, form=ADPCM), {}, "Unknown wave file format: ADPCM"),
         (wav(b"\0\1" * 99)[:-20], {}, "Reached EOF prematurely"),
         (wav(b"\0\1" * 99).replace(b"data\xc6", b"data\xff"), {}, "end at byte 242 of 299"),
-        (wav(b"\0\1" * 99) + b"data\4\0\0\0\1\0\2\0", {}, "its samples are in 2 chunks"),
+        (wav(b"\0\1" * 99, more=b"data\2\0\0\0\1\0"), {}, "its samples are in 2 chunks"),
         (wav(np.array([0, np.inf], "<f4").tobytes(), 1, 32, FLOAT), {}, "not finite"),
         (wav(np.full(4, 1.7e308).tobytes(), 2, 64, FLOAT), {}, "or beyond 1e+300"),
         (b"RIFF" + bytes(4) + wav(b"\0\1" * 9)[8:], {}, "it has no samples, or no format of them"),
@@ -223,6 +223,20 @@ def test_what_is_no_sound_is_one_line(tmp_path, content, parameters, words):
     assert words in str(caught.value)
     assert "chirps.wav" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        wav(b"\0\1" * 99) + b"data\4\0\0\0\1\0\2\0",  # after the file's declared end
+        wav(b"\0\1" * 99).replace(b"data", b"data\0\0\0\0data"),
+        wav(b"\0\1" * 99, more=b"LIST\1\0\0\0x\0id3 \0\0\0\0"),
+    ],
+)
+def test_what_is_beside_the_samples_is_skipped(tmp_path, content):
+    (tmp_path / "a.wav").write_bytes(content)
+    rate, samples = read_wav(tmp_path / "a.wav")
+    assert (rate, len(samples)) == (1000, 99)
 
 
 def test_a_folder_is_no_sound(tmp_path):

@@ -183,7 +183,7 @@ def _check_sizes(scene: dict[str, Any], stored: int) -> None:
         if "uri" not in buffers[view["buffer"]] and end > stored:
             raise ValueError(f"damaged: ends at byte {max(stored, 0)} of {end} of view {index}")
     for index, each in enumerate(scene.get("accessors", [])):
-        if each["count"] < 1:
+        if each["count"] < 0:
             raise ValueError(f"damaged: accessor {index} has {each['count']} elements")
         if "bufferView" not in each:
             continue
