@@ -14,7 +14,7 @@ from encbench_leaderboard.board.budget import Course, courses, slowdowns
 from encbench_leaderboard.board.table import TaskBoard, boards
 from encbench_leaderboard.render import style
 from encbench_leaderboard.render.panels import plot
-from encbench_leaderboard.report.figures.selection import common_note
+from encbench_leaderboard.report.figures.selection import common_note, finished_note
 from encbench_leaderboard.report.figures.training import profile_figure
 from encbench_leaderboard.report.tables import budget_table
 from encbench_leaderboard.statistics.stability import improvement, split_half
@@ -176,6 +176,38 @@ def test_encodings_are_compared_on_the_targets_that_they_share(results: Results)
     assert texts_of(task, "everywhere")["after_1"] == "36.00"
     note = common_note(courses(task), "target")
     assert note == " Over 2 of 3 targets, the same for all encodings."
+
+
+def test_quality_after_some_steps_is_over_targets_that_all_finished(results: Results) -> None:
+    """The target on which "a" diverged is the hardest: without it, "a" would be ahead of "b"."""
+    for image, last in {"a": 30.0, "b": 40.0, "c": 40.0, "d": 40.0}.items():
+        status = "diverged" if image == "a" else "ok"
+        on_image(results, "a", image, [10.0, last], status=status)
+        on_image(results, "b", image, [10.0, last + 0.5])
+    (task,) = boards(results.store.records()).categories
+    assert [texts_of(task, entry)["after_1"] for entry in "ab"] == ["40.00", "40.50"]
+    assert texts_of(task, "a")["steps_30"] == "10 (3 of 4)"
+    assert common_note(courses(task), "target") == ""
+    assert finished_note(courses(task)) == (
+        " Qualities after parts of the steps are over 3 of these 4 targets, on which all encodings "
+        "with a value finished."
+    )
+
+
+def test_an_entry_that_failed_on_targets_of_all_others_has_no_such_quality(
+    results: Results,
+) -> None:
+    for image in "abcd":
+        for encoding in ("sure", "safe", "steady"):
+            on_image(results, encoding, image, [10.0, 30.0])
+        status = "ok" if image == "a" else "diverged"
+        on_image(results, "unstable", image, [10.0, 31.0], status=status)
+    (task,) = boards(results.store.records()).categories
+    assert texts_of(task, "unstable")["after_1"] == "–"
+    assert texts_of(task, "unstable")["steps_30"] == "10 (1 of 4)"
+    assert finished_note(courses(task)) == (
+        " No quality after parts of the steps, for want of finished cells: `unstable`."
+    )
 
 
 def test_nothing_is_known_before_the_first_evaluation_of_training() -> None:

@@ -126,6 +126,13 @@ def on_common_units(found: Mapping[str, Sequence[Course]]) -> dict[str, list[Cou
     }
 
 
+def on_common_finished(found: Mapping[str, Sequence[Course]]) -> dict[str, list[Course]]:
+    """The curves of finished cells on the units that can be compared: a mean that leaves out the
+    unit on which a cell failed, often a hard one, would be higher than the others."""
+    kept = on_common_units(found)
+    return on_common_units({e: [c for c in of if c.finished] for e, of in kept.items()})
+
+
 def _course(one: Facts, metric: MetricInfo, unit: str, comparable: bool) -> Course | None:
     """None if the cell has no curve of that metric, or was interrupted."""
     if one.status in FAILED:

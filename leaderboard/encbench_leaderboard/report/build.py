@@ -32,7 +32,7 @@ from encbench_leaderboard.report.details import entry_details
 from encbench_leaderboard.report.figures.cost import cost_figure, front_text
 from encbench_leaderboard.report.figures.predictions import lines_figure, sheet, thumbnails
 from encbench_leaderboard.report.figures.relation import rates_figure
-from encbench_leaderboard.report.figures.selection import common_note
+from encbench_leaderboard.report.figures.selection import common_note, finished_note
 from encbench_leaderboard.report.figures.spectra import levels_figure, spectra_figure
 from encbench_leaderboard.report.figures.training import bands_figure, curves_figure, profile_figure
 from encbench_leaderboard.report.format import code, plain, shell_word
@@ -238,7 +238,8 @@ def _folds(task: TaskBoard, *, pooled: bool, curves: bool) -> Iterator[Block | N
         yield _fold("Each encoding and the next one", *sure)
     found = courses(task) if curves else {}
     if budget := tables.budget_table(task, found):
-        about = f"{notes.BUDGET}{common_note(found, 'target') if task.targets else ''}"
+        over = common_note(found, "target") + finished_note(found) if task.targets else ""
+        about = f"{notes.BUDGET}{over}"
         yield _fold("Shorter training, and time to quality", Text(about), budget)
     yield profile_figure(task, found)
     if curves and (bands := bands_figure(task)) and bands.panels:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from operator import attrgetter, itemgetter
@@ -14,7 +15,13 @@ from encbench.results.kernel_summary import SpectrumSummary
 from encbench.runs.tuning_report import Summary, TunedEncoding, TuneResult
 from encbench.suite.config import differing
 from encbench.suite.labels import shortened
-from encbench_leaderboard.board.budget import PARTS, Course, on_common_units, values_of
+from encbench_leaderboard.board.budget import (
+    PARTS,
+    Course,
+    on_common_finished,
+    on_common_units,
+    values_of,
+)
 from encbench_leaderboard.board.facts import WHENS, cell_settings
 from encbench_leaderboard.board.overview import Overview
 from encbench_leaderboard.board.table import TaskBoard
@@ -137,8 +144,9 @@ def adjacent_table(task: TaskBoard) -> Table | None:
 
 def budget_table(task: TaskBoard, found: Mapping[str, Sequence[Course]]) -> Table | None:
     """Quality after fractions of the steps, and steps and seconds until it reached given values; in
-    a category over common targets, see ``on_common_units``. None without curves of the primary
-    metric."""
+    a category over common targets, see ``on_common_units`` and ``on_common_finished``. None without
+    curves of the primary metric."""
+    finished_on = on_common_finished(found) if task.targets else found
     if task.targets:
         found = on_common_units(found)
     shown = partial(fixed, digits=digits(task.primary))
@@ -146,8 +154,11 @@ def budget_table(task: TaskBoard, found: Mapping[str, Sequence[Course]]) -> Tabl
 
     def after(part: float) -> Callable[[str], float]:
         def mean(entry: str) -> float:
-            values = [course.after(part) for course in found[entry] if course.finished]
-            return float(np.mean(values)) if values else math.nan
+            values: defaultdict[str, list[float]] = defaultdict(list)
+            for course in finished_on.get(entry, ()):
+                if course.finished:
+                    values[course.unit].append(course.after(part))
+            return float(np.mean([np.mean(of) for of in values.values()])) if values else math.nan
 
         return mean
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from encbench.errors import plural
 from encbench.results.records import StoredRecord
-from encbench_leaderboard.board.budget import Course, on_common_units
+from encbench_leaderboard.board.budget import Course, on_common_finished, on_common_units
 from encbench_leaderboard.board.facts import Facts
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.report.format import code
@@ -73,6 +73,22 @@ def common_note(found: Mapping[str, Sequence[Course]], unit: str) -> str:
     note = f" Over {shared} of {plural(every, unit)}, the same for all encodings."
     others = [code(entry) for entry in found if entry not in kept]
     without = f" Left out, because not run on all of these: {', '.join(others)}."
+    return note * (shared < every) + without * bool(others)
+
+
+def finished_note(found: Mapping[str, Sequence[Course]]) -> str:
+    """Sentences on the targets over which values after a part of the steps are means, see
+    ``on_common_finished``; "" if they are those of ``on_common_units``."""
+    kept, finished = on_common_units(found), on_common_finished(found)
+    every, shared = ({c.unit for of in some.values() for c in of} for some in (kept, finished))
+    note = (
+        f" Qualities after parts of the steps are over {len(shared)} of these "
+        f"{plural(len(every), 'target')}, on which all encodings with a value finished."
+    )
+    others = [code(entry) for entry in kept if entry not in finished]
+    without = (
+        f" No quality after parts of the steps, for want of finished cells: {', '.join(others)}."
+    )
     return note * (shared < every) + without * bool(others)
 
 
