@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call
 
-from encbench.contracts.encoding import Encoding
 from encbench.contracts.network import in_encoding
 from encbench.errors import PluginError, plural
 
 
-def check_gradients(encoding: Encoding, x: Tensor) -> None:
+def check_gradients(encoding: nn.Module, x: Tensor) -> None:
     """Refuse an encoding whose parameters would be counted but never trained.
 
     Only some of its trained parameters need a gradient at the points x (N, d), with the weights
-    that it has or with others; parameters that its features do not use need none. Forward is called:
-    give a copy of an encoding that changes. Exceptions are marked as raised by the encoding.
+    that it has or with others; parameters that its features do not use need none. Forward is
+    called: give a copy of an encoding that changes. Exceptions are marked as the encoding's.
 
     Raises:
         PluginError: the features depend on the trained parameters, and their gradient is zero.
