@@ -223,6 +223,19 @@ def test_a_better_mean_over_other_seeds_does_not_lead(results: Results) -> None:
     assert list(task.standings["rank_high"]) == [2, 2]
 
 
+def test_the_runner_up_is_the_entry_with_the_smallest_paired_difference(
+    results: Results,
+) -> None:
+    """Not the first by rank: "b" ranks last, because it did not finish on all targets."""
+    places = range(8)
+    on_targets(results, "a", **{f"t{i}": 30.0 + i for i in places})
+    on_targets(results, "c", **{f"t{i}": 25.0 + i + i / 10 for i in places})
+    task = on_targets(results, "b", **{f"t{i}": 29.5 + i + i / 100 for i in places[:7]})
+    text = verdict_on(task)
+    assert text.startswith("**`a` leads**: 0.47 dB (95 % interval")
+    assert "n = 7 targets) better than `b`" in text
+
+
 def test_as_many_targets_are_not_the_same_targets(results: Results) -> None:
     on_targets(results, "a", y=40.0, z=30.1, w=32.05)
     task = on_targets(results, "b", x=22.0, z=32.2, w=34.1)

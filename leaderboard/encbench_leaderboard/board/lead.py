@@ -30,7 +30,10 @@ class Lead:
 
     best: str
     equal: Sequence[str]  # on the same targets, not told apart from the best or by < ``EQUAL``
-    below: str | None  # the first of the entries that the best is better than
+    below: str | None
+    """Of the entries that tests show the best to be better than, the one with the smallest mean
+    paired difference: by rank, entries on fewer targets come after all others. Without tests, the
+    first by rank."""
     better: Sequence[str]
     """Entries that are better than the best on the units that both finished: their means are over
     other units."""
@@ -71,6 +74,10 @@ def lead(task: TaskBoard) -> Lead | None:
 
     equal = [entry for entry in those("equal") if entry in alike]
     below = [entry for entry in those("below") if tested or entry in alike]
+    if tested:
+        with np.errstate(invalid="ignore"):
+            means = unit_means(unit_means(differences))
+        below.sort(key=lambda entry: abs(means[others.index(entry)]))
     better = those("better")
     next_one = next(iter([*better, *below]), None)
     gap = None
