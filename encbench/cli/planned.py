@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import typer
@@ -24,8 +24,12 @@ def print_plan(
     output: Path,
     registry: Registry,
     console: Console,
+    told: Collection[str] = (),
 ) -> None:
-    """Print the cells to standard output, their settings and sizes to ``console``."""
+    """Print the cells to standard output, their settings and sizes to ``console``.
+
+    Reasons for which data cannot be read are printed, too, except those in ``told``.
+    """
     from encbench.suite.budget import parameters_of_cell  # torch
 
     names = cell_names(cells)
@@ -38,7 +42,8 @@ def print_plan(
             unread[task] = unread.get(task) or _why_unread(cell, registry)
         typer.echo(f"{names[cell_key(cell)]}{note}")
     for reason in dict.fromkeys(unread.values()):
-        print_line(console, reason, "yellow")
+        if reason not in told:
+            print_line(console, reason, "yellow")
     if len(left) < len(cells):
         recorded = f"{len(cells) - len(left)} of {len(cells)} cells"
         print_line(console, f"{recorded} have a record already in {output}")
@@ -83,7 +88,12 @@ def note_device(device: str, console: Console) -> None:
     try:
         resolve_device(device)
     except UsageError as error:
-        print_line(console, f"note: this machine could not run this: {error}", "yellow")
+        note_unable(str(error), console)
+
+
+def note_unable(reason: str, console: Console) -> None:
+    """Print a note on why this machine could not run a plan, which may be for another."""
+    print_line(console, f"note: this machine could not run this: {reason}", "yellow")
 
 
 def _why_unread(cell: CellConfig, registry: Registry) -> str:

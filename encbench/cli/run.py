@@ -29,7 +29,7 @@ from encbench.cli.options import (
     TimeLimit,
     asked_changes,
 )
-from encbench.cli.planned import note_device, print_estimate, print_plan
+from encbench.cli.planned import note_device, note_unable, print_estimate, print_plan
 from encbench.cli.progress import RunProgress
 from encbench.errors import UsageError
 from encbench.plugins.registry import default_registry
@@ -262,19 +262,20 @@ def run_cells(
     }
     if dry_run:
         from encbench.runs.interface import RunOptions
-        from encbench.runs.missing_data import refuse_missing_data
+        from encbench.runs.missing_data import missing_data, missing_in_words
         from encbench.runs.runner import check_machine, left_to_run, share_of
         from encbench.suite.plan import keyed_plan
 
         check_machine(device, threads, jobs)
         RunOptions(**how)  # refuses what the run would refuse
-        planned = keyed_plan(chosen, registry)
-        cells = share_of(planned, part)
+        cells = share_of(keyed_plan(chosen, registry), part)
+        missing: list[str] = []
         if not (scheduler or cluster):
             note_device(device, console)
-            refuse_missing_data(planned.values(), registry, output)
+            if missing := missing_data(cells.values(), registry, output):
+                note_unable(missing_in_words(missing), console)
         left = left_to_run(list(cells.values()), output, rerun, keep_versions, save_weights)
-        print_plan(cells, left, output, registry, console)
+        print_plan(cells, left, output, registry, console, told=missing)
         if time_needed and left:
             print_estimate(left, registry, device, threads, console)
         return

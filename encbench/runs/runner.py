@@ -146,7 +146,7 @@ def run_suite(
         All records of the suite's cells, including those that existed already.
 
     Raises:
-        UsageError: a name, parameter or setting is wrong, data that a task names do not exist,
+        UsageError: a name, parameter or setting is wrong, data that its cells need do not exist,
             cells that need worker processes use plug-ins that only ``registry`` has, or the script
             that calls this has no ``if __name__ == "__main__":``; nothing has been run.
         StoreError: the folder cannot be written, or is in use. Records already written are kept.
@@ -173,10 +173,9 @@ def run_suite(
         save_weights = executor.options.save_weights
     git_commit_of.cache_clear()
     with process_state_kept():
-        planned = keyed_plan(suite, registry)
-        cells = share_of(planned, shard)
+        cells = share_of(keyed_plan(suite, registry), shard)
         if executor is None:  # the workers of a cluster may have data that are not here
-            refuse_missing_data(planned.values(), registry, directory)
+            refuse_missing_data(cells.values(), registry, directory)
             in_processes = _in_processes(terms, jobs, min(at_once, len(cells)), shared)
             if in_processes and not shared:
                 _check_installed(cells.values())
@@ -349,7 +348,8 @@ def share_of(
 ) -> Mapping[str, CellConfig]:
     """The given share of the cells, in their order; all cells if ``shard`` is None.
 
-    The sizes of shares differ by at most one; cells are distributed by key, which is a hash.
+    The sizes of shares differ by at most one. Cells are distributed by a hash of what the suite
+    says of them, so that shares are disjoint on machines that hold different data, too.
 
     Raises:
         UsageError: the share does not exist.
@@ -359,8 +359,11 @@ def share_of(
     number, count = shard
     if not 1 <= number <= count:
         raise UsageError(f"shard {number}/{count}: expected I/N, where I is one of 1 to N")
-    # by key: every n-th cell of the plan could have the same encoding
-    mine = set(sorted(cells)[number - 1 :: count])
+    # by a hash: every n-th cell of the plan could have the same encoding
+    hashes = {
+        key: cell_key(cell.model_copy(update={"data_hash": None})) for key, cell in cells.items()
+    }
+    mine = set(sorted(cells, key=hashes.__getitem__)[number - 1 :: count])
     return {key: cell for key, cell in cells.items() if key in mine}
 
 

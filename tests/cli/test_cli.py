@@ -301,21 +301,55 @@ def test_a_dry_run_leaves_out_what_is_recorded_and_says_what_cannot_be_read(tmp_
     assert whole.stdout == "image:image=camera,side=16 × identity seed 0\n"
 
 
-@pytest.mark.parametrize("verb", [["run"], ["run", "-n"], ["tune", "--tune-on", "image"]])
+MISSING = {
+    "image:image=chelsae": "no image 'chelsae'",
+    "ct:image=no.png": "no image 'no.png'",
+    "video:video=pam": "no sequence 'pam'",
+    "audio:sound=no.wav": "no sound 'no.wav'",
+    "occupancy:mesh=no.ply": "no mesh 'no.ply'",
+}
+WITH_MISSING = [word for task in ("image:side=16", *MISSING) for word in ("-t", task)]
+
+
+@pytest.mark.parametrize("verb", [["run"], ["tune", "-n", "--tune-on", "image"]])
 def test_data_that_do_not_exist_are_named_before_anything_is_recorded(tmp_path, verb):
-    missing = {
-        "image:image=chelsae": "no image 'chelsae'",
-        "ct:image=no.png": "no image 'no.png'",
-        "video:video=pam": "no sequence 'pam'",
-        "audio:sound=no.wav": "no sound 'no.wav'",
-        "occupancy:mesh=no.ply": "no mesh 'no.ply'",
-    }
-    tasks = [word for task in ("image:side=16", *missing) for word in ("-t", task)]
-    done = here(*verb, "-e", "ffe", *tasks, "-o", "out", cwd=tmp_path)
+    done = here(*verb, "-e", "ffe", *WITH_MISSING, "-o", "out", cwd=tmp_path)
     assert done.returncode == 2, done.stderr
     assert done.stderr.startswith("error: 5 tasks without data: ")
-    assert all(words in done.stderr for words in missing.values())
+    assert all(words in done.stderr for words in MISSING.values())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_plan_for_another_machine_notes_which_data_are_not_on_this_one(tmp_path):
+    command = ("run", "-n", "-e", "ffe", *WITH_MISSING, "-o", "out", "--estimate")
+    done = here(*command, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    note = "note: this machine could not run this: 5 tasks without data: "
+    assert done.stderr.startswith(note)
+    for task, words in MISSING.items():
+        assert done.stderr.split("ffe: ")[0].count(words) == 1
+        assert f"{task} × ffe seed 0 (its data cannot be read)" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_share_needs_only_the_data_of_its_own_cells(tmp_path):
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (8, 8), "red").save(tmp_path / name)
+    tasks = ["-t", "image:image=a.png", "-t", "image:image=b.png"]
+    command = ["run", "-e", "identity", *tasks, "--steps", 4, "--ntk-points", 0, "-j", 1]
+
+    def shares(*more):
+        return [here(*command, *more, "--shard", f"{k}/2", cwd=tmp_path) for k in (1, 2)]
+
+    with_data = shares("-n")
+    (tmp_path / "a.png").unlink()
+    for before, after, run in zip(with_data, shares("-n"), shares("-o", "out"), strict=True):
+        needs = "a.png" in before.stdout
+        assert after.returncode == 0
+        assert after.stdout.replace(" (its data cannot be read)", "") == before.stdout
+        assert ("no image 'a.png'" in after.stderr) == needs
+        assert run.returncode == (2 if needs else 0), run.stderr
+    assert len(list((tmp_path / "out" / "records").glob("*/*/record.json"))) == 1
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
@@ -326,7 +360,7 @@ def test_a_plan_for_another_machine_notes_that_this_one_has_no_such_device(tmp_p
 
 
 def test_a_mask_that_does_not_exist_is_wrong_usage(tmp_path):
-    done = here("run", "-n", "-t", "image:image=chelsea,split=mask,mask=no.png", cwd=tmp_path)
+    done = here("run", "-t", "image:image=chelsea,split=mask,mask=no.png", cwd=tmp_path)
     assert done.returncode == 2
     assert "no mask 'no.png'" in done.stderr
 
