@@ -79,6 +79,15 @@ def test_a_difference_that_does_not_matter_is_none(results: Results) -> None:
     assert "the first 2 are not told apart or differ by less than 0.1 dB" in text
 
 
+def test_a_small_difference_of_all_entries_is_not_for_want_of_seeds(results: Results) -> None:
+    add(results, "a", 40.00, 41.00, 42.00, 43.00)
+    add(results, "b", 39.95, 40.951, 41.95, 42.95)
+    assert verdict_on(board_of(results)) == (
+        "**No lead**: `a` and `b` are not told apart by 4 seeds or differ by less than 0.1 dB. The "
+        "best mean PSNR is 41.50 dB, of `a`."
+    )
+
+
 def test_of_a_metric_that_should_be_low_the_lowest_leads(results: Results) -> None:
     for encoding, values in {"a": (0.10, 0.11, 0.12, 0.13), "b": (0.30, 0.312, 0.32, 0.33)}.items():
         for seed, value in enumerate(values):
@@ -198,7 +207,13 @@ def test_entries_with_other_targets_are_not_compared(results: Results) -> None:
     (category,) = boards(results.store.records()).categories
     text = verdict_on(category)
     assert text.startswith("**`a` leads**: 10.50 dB (95 % interval")
-    assert text.endswith("Not compared: `c`, which finished on other targets.")
+    assert text.endswith("Not compared: `c`, which finished on only some of the targets of `a`.")
+    results.add("d", psnr=90.0, task="image:image=cat", data_hash="cat", **QUICK)
+    (category,) = boards(results.store.records()).categories
+    assert verdict_on(category).endswith(
+        "Not compared: `d`, which finished on other targets. "
+        "Not compared: `c`, which finished on only some of the targets of `a`."
+    )
 
 
 def on_targets(results: Results, encoding: str, **values: float) -> TaskBoard:
@@ -286,8 +301,8 @@ def test_what_finished_on_fewer_targets_is_not_told_to_be_missing(results: Resul
     on_targets(results, "a", x=20.0, y=40.0)
     task = on_targets(results, "b", x=25.0)
     assert verdict_on(task) == (
-        "**No verdict**: no other entry finished on the targets of `a`, with PSNR 30.00 dB. "
-        "Not compared: `b`, which finished on other targets."
+        "**No verdict**: no other entry finished on the same targets as `a`, with PSNR 30.00 dB. "
+        "Not compared: `b`, which finished on only some of the targets of `a`."
     )
 
 

@@ -13,7 +13,7 @@ from encbench_leaderboard.board.facts import MetricInfo
 from encbench_leaderboard.board.standings import TESTED
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.statistics.intervals import Interval, intervals
-from encbench_leaderboard.statistics.pairs import paired_differences
+from encbench_leaderboard.statistics.pairs import ALPHA, paired_differences
 from encbench_leaderboard.statistics.sample import cube, unit_means
 
 EQUAL = {"dB": 0.1}
@@ -45,6 +45,8 @@ class Lead:
     few: Sequence[str]  # not tested: fewer than two units in common with the best
     infinite: Sequence[str]  # not tested: an infinite difference
     elsewhere: Sequence[str]  # finished on other targets than the best, and not told apart from it
+    partly: Sequence[str]  # likewise, but on some of the best's targets and no others
+    close: bool  # whether a test tells some of ``equal`` apart from the best, by < ``EQUAL``
 
 
 def smallest_gap(metric: MetricInfo) -> float:
@@ -64,6 +66,8 @@ def lead(task: TaskBoard) -> Lead | None:
     finished = ~np.isnan(values).all(axis=2)
     same = (finished == finished[0]).all(axis=1) | (not task.targets)
     alike = {entry for entry, on_same in zip(ranked, same, strict=True) if on_same}
+    extra = (finished & ~finished[0]).any(axis=1)
+    inside = {entry for entry, more in zip(ranked, extra, strict=True) if not more}
     found = _compared(task, best, others, differences)
     tested = {entry for entry, (kind, _) in found.items() if kind not in ("few", "infinite")}
     tested -= {entry for entry in tested - alike if found[entry][0] == "equal"}
@@ -94,7 +98,9 @@ def lead(task: TaskBoard) -> Lead | None:
         bool(tested),
         [entry for entry in others if found[entry][0] == "few" and entry in alike],
         [entry for entry in others if found[entry][0] == "infinite" and entry in alike],
-        [e for e in others if e not in alike and e not in tested],
+        [e for e in others if e not in alike | tested | inside],
+        [e for e in others if e in inside - alike - tested],
+        any(found[entry][1] <= ALPHA for entry in equal),
     )
 
 

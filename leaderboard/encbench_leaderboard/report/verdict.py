@@ -61,31 +61,36 @@ def _verdict(task: TaskBoard, found: Lead) -> str:
         )
     if found.below is None and not found.equal:
         of = f"{title} {_mean(task, found.best)}"
-        if found.elsewhere:
-            return f"**No verdict**: no other entry finished on the targets of {best}, with {of}."
+        if found.elsewhere or found.partly:
+            return (
+                f"**No verdict**: no other entry finished on the same targets as {best}, with {of}."
+            )
         return f"**No verdict**: {best} is the only entry, with {of}."
     if not found.tested:
         return f"{_why_not_tested(task, found)} {_best_by_value(task, found)}."
     together = _named([found.best, *found.equal])
     if found.below is None:
         units = plural(int(task.cells["unit"].nunique()), _unit(task))
-        return (
-            f"**Too few to tell**: {units} do not tell {together} apart. The best mean {title} is "
-            f"{_mean(task, found.best)}, of {best}."
-        )
+        verdict = f"**Too few to tell**: {units} do not tell {together} apart"
+        if found.close:
+            verdict = f"**No lead**: {together} are not told apart by {units}{_within(task)}"
+        return f"{verdict}. The best mean {title} is {_mean(task, found.best)}, of {best}."
     leads = f"{together} {'share the lead' if found.equal else 'leads'}"
     if found.few or found.infinite:
         leads += f" {'of ' if found.equal else ''}the entries that can be tested"
     who = f"{best} is " if found.equal else ""
     parts = [f"**{leads}**: {who}{_ahead(task, found)} better than {code(found.below)}"]
     if found.equal:
-        same = smallest_gap(task.primary)
-        within = f" or differ by less than {same:g} {task.primary.unit}" if same else ""
         first = [row["entry"] for row in task.rows[1 : len(found.equal) + 1]]
         which = "the first" if first == list(found.equal) else "these"
-        parts.append(f"{which} {len(found.equal) + 1} are not told apart{within}")
+        parts.append(f"{which} {len(found.equal) + 1} are not told apart{_within(task)}")
     parts.append(_cost(task, found))
     return "; ".join(parts) + "."
+
+
+def _within(task: TaskBoard) -> str:
+    same = smallest_gap(task.primary)
+    return f" or differ by less than {same:g} {task.primary.unit}" if same else ""
 
 
 def _unit(task: TaskBoard) -> str:
@@ -110,8 +115,10 @@ def _not_compared(task: TaskBoard, found: Lead) -> list[str]:
         for entries, why in reasons
         if entries
     ]
-    if found.elsewhere:
-        said.append(f"Not compared: {_named(found.elsewhere)}, which finished on other targets.")
+    some = f"only some of the targets of {code(found.best)}"
+    for entries, where in ((found.elsewhere, "other targets"), (found.partly, some)):
+        if entries:
+            said.append(f"Not compared: {_named(entries)}, which finished on {where}.")
     return said
 
 
