@@ -35,9 +35,10 @@ def encbench_run_finished(directory: Path, records: "Sequence[StoredRecord]") ->
     from encbench_leaderboard.render.terminal import verdict_lines
     from encbench_leaderboard.report.build import describe, load_board
 
-    page = describe(*load_board(directory))
+    board, store = load_board(directory)
+    page = describe(board, store)
     finished = any(stored.outline.status == "ok" for stored in records)
-    for line in verdict_lines(page) if finished else ():
+    for line in verdict_lines(page, len(board.groups)) if finished else ():
         logger.info("%s", line)
     logger.info("leaderboard: %s", write_markdown(page, directory / "leaderboard.md"))
     logger.info("leaderboard: %s", write_html(page, directory / "leaderboard.html"))

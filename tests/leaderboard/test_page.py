@@ -18,8 +18,10 @@ import numpy as np
 import pytest
 from encbench_leaderboard.render import pictures as drawing
 from encbench_leaderboard.render.markdown import write_markdown
-from encbench_leaderboard.report.blocks import Pictures, Section, Table, Text, walk
+from encbench_leaderboard.render.terminal import verdict_lines
+from encbench_leaderboard.report.blocks import Page, Pictures, Section, Table, Text, walk
 from encbench_leaderboard.report.build import describe, load_board
+from encbench_leaderboard.report.format import code, plain
 from markdown_it import MarkdownIt
 from PIL import Image
 from typer.testing import CliRunner
@@ -339,6 +341,28 @@ def test_the_hook_renders_after_a_run_and_leaves_an_empty_one_alone(
     assert verdict.startswith("No verdict: ")
     assert len(paths) == 2
     assert (results.directory / "leaderboard.md").exists()
+
+
+def test_after_a_run_of_many_tasks_a_line_says_where_the_verdicts_are(
+    results: Results, caplog: pytest.LogCaptureFixture
+) -> None:
+    for place in range(4):
+        task, cheap = f"kind{place}:size=1", {"points": 0, "pictures": False, "curves": False}
+        stored = results.add("a", task=task, data_hash=str(place), **cheap)
+        if place in (2, 3):
+            caplog.clear()
+            with caplog.at_level("INFO", "encbench"):
+                encbench_leaderboard.encbench_run_finished(results.directory, [stored])
+            assert len(caplog.messages) == (5 if place == 2 else 3)
+    assert caplog.messages[0] == "verdicts on 4 tasks: see the page"
+
+
+@pytest.mark.parametrize("label", [r"a\*b", "a|b", r"a\|b", "a`b", "&amp;", "**a**"])
+def test_a_verdict_in_plain_text_has_labels_as_they_are(label: str) -> None:
+    text = f"**{code(label)} leads**: {plain('50 % < a*b_')}"
+    assert verdict_lines(Page("", [Text(text, "verdict")], ()), 1) == [
+        f"{label} leads: 50 % < a*b_",
+    ]
 
 
 def test_the_verb_prints_the_table_and_the_path(results: Results) -> None:

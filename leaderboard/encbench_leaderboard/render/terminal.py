@@ -19,6 +19,13 @@ from encbench_leaderboard.report.blocks import Block, Page, Table, Text, Value, 
 NAME_WIDTH = 20
 """Minimum width of a column of encodings' names, which are broken into lines [characters]."""
 
+TOLD = 3
+"""Maximum number of verdicts that ``encbench run`` prints."""
+MARKED = re.compile(
+    r"\\(?P<escaped>[\\`*\[\]|~$_])|(?P<entity>&\w+;)|\*\*"
+    r"|(?P<fence>`+)(?!`)(?P<code>.+?)(?<!`)(?P=fence)(?!`)"
+)
+
 
 def print_standings(page: Page, console: Console, rows: int) -> None:
     """Print the verdict, warnings about the whole page, and the standings of each category and of
@@ -36,11 +43,25 @@ def print_standings(page: Page, console: Console, rows: int) -> None:
             print_blocks([block], console)
 
 
-def verdict_lines(page: Page) -> list[str]:
-    """The verdict of each category and task as plain text."""
+def verdict_lines(page: Page, groups: int) -> list[str]:
+    """The verdict of each category and task as plain text; if there are more than ``TOLD``, a line
+    that says where they are.
+
+    Args:
+        groups: number of categories and of tasks that are in none; the page may show fewer.
+    """
+    if groups > TOLD:
+        return [f"verdicts on {groups:,} tasks: see the page"]
     marked = [b.markdown for b in page.blocks if isinstance(b, Text) and b.kind == "verdict"]
-    plain = re.sub(r"\\(?=[\\`*\[\]|~$_])|\*\*|`", "", "\n".join(marked))
-    return unescape(plain).splitlines()
+    return MARKED.sub(_unmarked, "\n".join(marked)).splitlines()
+
+
+def _unmarked(found: re.Match[str]) -> str:
+    """Undo ``format.plain`` and, in a code span, ``format.code``."""
+    if found["code"] is None:
+        return found["escaped"] or unescape(found["entity"] or "")
+    text = found["code"].replace(r"\|", "|")
+    return text[1:-1] if len(found["fence"]) > 1 else text  # a space at either end
 
 
 def print_blocks(blocks: Sequence[Block], console: Console) -> None:
