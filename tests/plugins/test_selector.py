@@ -81,7 +81,7 @@ def test_what_is_empty_is_said_to_be(text, words):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("ffe:levls", "; did you mean 'levels'? Write a parameter as ffe:KEY=VALUE"),
+        ("ffe:levls", "; did you mean 'ffe:levels=VALUE'? Write a parameter as ffe:KEY=VALUE"),
         ("ffe:xyz", "; write a parameter as ffe:KEY=VALUE"),
     ],
 )

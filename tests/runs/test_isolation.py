@@ -172,7 +172,7 @@ LOST = {
     "raises anything": (given(type("Odd", (BaseException,), {})("odd")), "odd"),
     "runs out of memory": (given(MemoryError()), "MemoryError"),
     "says too much": (given((0.5, {"all": np.arange(10**5)})), "characters to record"),
-    "no number": (given(("much", {})), "much"),
+    "no number": (given(("much", {})), "returned a str as value, expected one number"),
     "title": (given((0.5, {}), title="\udce9"), "surrogate"),
     "long": (given(ValueError("x" * 10**6)), "characters"),
 }

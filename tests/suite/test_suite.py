@@ -71,7 +71,7 @@ def test_entries_are_text_or_tables(tmp_path):
         ('encodings = [{ name = "a", training = 3 }]\ntasks = ["b"]', ["expected a table"]),
         (
             'encodings = ["a"]\ntasks = [{ name = "b", encodings = [{ nam = "c" }] }]',
-            ["tasks[0].encodings[0].name is missing"],
+            ["unknown key tasks[0].encodings[0].nam; did you mean 'name'"],
         ),
         (
             'encodings = ["a"]\ntasks = [{ name = "b", encodings = [{ name = "c", labl = "d" }] }]',

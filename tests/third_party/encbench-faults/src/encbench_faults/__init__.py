@@ -98,16 +98,26 @@ class Refuses(Fault):
                 continue
 
 
-class Drops(Fault):
-    """Drops the first exception that is raised in it during training."""
+class Learned(Fault):
+    """Has something to learn: else features of fixed points are computed only once."""
 
     def __init__(self, in_dim: int) -> None:
         super().__init__(in_dim)
         self.gain = torch.nn.Parameter(torch.ones(in_dim))
 
+    def is_trained_on(self, x: Tensor) -> bool:
+        """Whether this is a step of the training: neither a kernel, in float64, nor an evaluation,
+        without gradients, nor the check of gradients, which replaces the parameters."""
+        own = isinstance(self.gain, torch.nn.Parameter)
+        return x.dtype == torch.float32 and torch.is_grad_enabled() and own
+
+
+class Drops(Learned):
+    """Drops the first exception that is raised in it during training."""
+
     def forward(self, x: Tensor) -> Tensor:
         folder = Path(os.environ["FAULTS"])
-        if x.dtype == torch.float32 and torch.is_grad_enabled():
+        if self.is_trained_on(x):
             (folder / "drops").touch()
             try:
                 while not (folder / "dropped").exists():
@@ -117,18 +127,12 @@ class Drops(Fault):
         return x * self.gain
 
 
-class Waits(Fault):
+class Waits(Learned):
     """Trains on when the folder FAULTS has a file "go", and says by a file that it waits."""
-
-    def __init__(self, in_dim: int) -> None:
-        super().__init__(in_dim)
-        # something to learn: else features of fixed points are computed only once
-        self.gain = torch.nn.Parameter(torch.ones(in_dim))
 
     def forward(self, x: Tensor) -> Tensor:
         folder = Path(os.environ["FAULTS"])
-        # not the kernels, in float64, nor the evaluations, without gradients
-        while x.dtype == torch.float32 and torch.is_grad_enabled():
+        while self.is_trained_on(x):
             if (folder / "go").exists():
                 break
             (folder / "waits").touch()
