@@ -28,12 +28,14 @@ def check_gradients(encoding: nn.Module, x: Tensor) -> None:
     def random_like(tensor: Tensor) -> Tensor:
         return torch.randn(tensor.shape, generator=generator).to(tensor)
 
-    # with other weights, too: a gradient may be zero at the start alone
-    given = {name: p.detach().clone().requires_grad_() for name, p in trained.items()}
-    others = {name: (p.detach() + random_like(p)).requires_grad_() for name, p in trained.items()}
     found = []
     with in_encoding(), torch.enable_grad():
-        for parameters in (given, others):
+        # with other weights, too: a gradient may be zero at the start alone
+        for other in (False, True):
+            parameters = {
+                name: (p.detach() + random_like(p) if other else p.detach()).requires_grad_()
+                for name, p in trained.items()
+            }
             features = functional_call(encoding, parameters, (x,))
             if not isinstance(features, Tensor):
                 return  # the network says so
