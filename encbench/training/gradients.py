@@ -8,6 +8,7 @@ from torch.func import functional_call
 
 from encbench.contracts.network import in_encoding
 from encbench.errors import PluginError, plural
+from encbench.ntk.autograd import dense, random_like
 
 
 def check_gradients(encoding: nn.Module, x: Tensor) -> None:
@@ -23,26 +24,22 @@ def check_gradients(encoding: nn.Module, x: Tensor) -> None:
     trained = {name: p for name, p in encoding.named_parameters() if p.requires_grad}
     if not trained:
         return
-    generator = torch.Generator().manual_seed(0)
-
-    def random_like(tensor: Tensor) -> Tensor:
-        return torch.randn(tensor.shape, generator=generator).to(tensor)
-
-    found = []
+    generator, found = torch.Generator().manual_seed(0), []
     with in_encoding(), torch.enable_grad():
         # with other weights, too: a gradient may be zero at the start alone
         for other in (False, True):
             parameters = {
-                name: (p.detach() + random_like(p) if other else p.detach()).requires_grad_()
+                name: p.detach() + random_like(p, generator) if other else p.detach()
                 for name, p in trained.items()
             }
+            inputs = [parameter.requires_grad_() for parameter in parameters.values()]
             features = functional_call(encoding, parameters, (x,))
             if not isinstance(features, Tensor):
                 return  # the network says so
             if features.requires_grad:
-                weights, inputs = random_like(features), list(parameters.values())
+                weights = random_like(features, generator)
                 gradients = torch.autograd.grad(features, inputs, weights, allow_unused=True)
-                if any(bool(grad.to_dense().any()) for grad in gradients if grad is not None):
+                if any(bool(dense(grad).any()) for grad in gradients if grad is not None):
                     return
             found.append(features.detach())
     if torch.equal(*found):
