@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -71,7 +71,9 @@ def lead(task: TaskBoard) -> Lead | None:
     found = _compared(task, best, others, differences)
     tested = {entry for entry, (kind, _) in found.items() if kind not in ("few", "infinite")}
     tested -= {entry for entry in tested - alike if found[entry][0] == "equal"}
-    by_value = {} if tested else _by_value(task, differences, others)
+    with np.errstate(invalid="ignore"):
+        means = dict(zip(others, unit_means(unit_means(differences)).tolist(), strict=True))
+    by_value = {} if tested else _by_value(task, means)
 
     def those(kind: Compared) -> list[str]:
         return [entry for entry in others if by_value.get(entry, found[entry][0]) == kind]
@@ -79,9 +81,7 @@ def lead(task: TaskBoard) -> Lead | None:
     equal = [entry for entry in those("equal") if entry in alike]
     below = [entry for entry in those("below") if tested or entry in alike]
     if tested:
-        with np.errstate(invalid="ignore"):
-            means = unit_means(unit_means(differences))
-        below.sort(key=lambda entry: abs(means[others.index(entry)]))
+        below.sort(key=lambda entry: abs(means[entry]))
     better = those("better")
     next_one = next(iter([*better, *below]), None)
     gap = None
@@ -129,15 +129,11 @@ def _compared(
     return found
 
 
-def _by_value(
-    task: TaskBoard, differences: np.ndarray, others: Sequence[str]
-) -> dict[str, Compared]:
+def _by_value(task: TaskBoard, means: Mapping[str, float]) -> dict[str, Compared]:
     """The others by their mean difference from the best, for want of tests."""
-    with np.errstate(invalid="ignore"):
-        means = unit_means(unit_means(differences))
     smallest = smallest_gap(task.primary)
     tied = {row["entry"] for row in task.rows if row["rank"] == task.rows[0]["rank"]}
     return {
         entry: "equal" if abs(mean) < smallest or mean == 0 or entry in tied else "below"
-        for entry, mean in zip(others, means, strict=True)
+        for entry, mean in means.items()
     }
