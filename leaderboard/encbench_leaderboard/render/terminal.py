@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from html import unescape
 
+from markdown_it import MarkdownIt
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markdown import Markdown
@@ -21,10 +21,6 @@ NAME_WIDTH = 20
 
 TOLD = 3
 """Maximum number of verdicts that ``encbench run`` prints."""
-MARKED = re.compile(
-    r"\\(?P<escaped>[\\`*\[\]|~$_])|(?P<entity>&\w+;)|\*\*"
-    r"|(?P<fence>`+)(?!`)(?P<code>.+?)(?<!`)(?P=fence)(?!`)"
-)
 
 
 def print_standings(page: Page, console: Console, rows: int) -> None:
@@ -53,15 +49,17 @@ def verdict_lines(page: Page, groups: int) -> list[str]:
     if groups > TOLD:
         return [f"verdicts on {groups:,} tasks: see the page"]
     marked = [b.markdown for b in page.blocks if isinstance(b, Text) and b.kind == "verdict"]
-    return MARKED.sub(_unmarked, "\n".join(marked)).splitlines()
+    return [_unmarked(line) for line in "\n".join(marked).splitlines()]
 
 
-def _unmarked(found: re.Match[str]) -> str:
-    """Undo ``format.plain`` and, in a code span, ``format.code``."""
-    if found["code"] is None:
-        return found["escaped"] or unescape(found["entity"] or "")
-    text = found["code"].replace(r"\|", "|")
-    return text[1:-1] if len(found["fence"]) > 1 else text  # a space at either end
+def _unmarked(line: str) -> str:
+    """The text that a line of Markdown shows."""
+    (inline,) = MarkdownIt("commonmark").parseInline(line)
+    return "".join(
+        # ``format.code`` escapes pipes, as in a table
+        token.content.replace(r"\|", "|") if token.type == "code_inline" else token.content
+        for token in inline.children or ()
+    )
 
 
 def print_blocks(blocks: Sequence[Block], console: Console) -> None:
