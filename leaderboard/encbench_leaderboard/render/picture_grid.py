@@ -21,7 +21,7 @@ from scipy.ndimage import uniform_filter
 
 from encbench.results.record_folder import UNREADABLE
 from encbench_leaderboard.render.style import WIDTH, figure, legends
-from encbench_leaderboard.report.blocks import Pictures, PictureTable, Thumbnail
+from encbench_leaderboard.report.blocks import Pictures, PictureTable, Thumbnail, truth_limits
 
 COLUMNS = 4
 TITLE_POINTS = 8.5
@@ -253,14 +253,6 @@ def small_picture(one: Thumbnail) -> Image.Image | None:
     return small
 
 
-def limits(line: np.ndarray) -> tuple[float, float]:
-    """Limits of y of a small curve: the range of the true values, plus a quarter at each end."""
-    truth = line[:, 2][np.isfinite(line[:, 2])]
-    low, high = (float(truth.min()), float(truth.max())) if len(truth) else (0.0, 1.0)
-    margin = 0.25 * (high - low) or 1.0
-    return low - margin, high + margin
-
-
 def picture_table(block: PictureTable) -> Drawing | None:
     """Draw a row per entry and a column per task. Call this inside ``style.quiet()``."""
     columns = len(block.columns)
@@ -303,7 +295,7 @@ def _draw(drawn: Drawing, box: tuple[float, float, float, float], one: Thumbnail
         x, made, truth = one.line.T
         axes.plot(x, truth, color="#999999", linewidth=1.2)
         axes.plot(x, made, color=COLOUR, linewidth=0.7)
-        axes.set_ylim(*limits(one.line))
+        axes.set_ylim(truth_limits(truth) or (0.0, 1.0))
     elif (small := small_picture(one)) is not None:
         axes.imshow(np.asarray(small), interpolation="nearest")
 

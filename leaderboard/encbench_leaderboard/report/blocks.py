@@ -184,6 +184,17 @@ class Tile:
     caption: str = ""  # plain text, such as "PSNR 36.17 dB"
 
 
+def truth_limits(truth: np.ndarray) -> tuple[float, float] | None:
+    """Limits of y of a learned function: the range of the true values (n,) plus a quarter on each
+    side; None if none is finite."""
+    known = truth[np.isfinite(truth)]
+    if not len(known):
+        return None
+    low, high = float(known.min()), float(known.max())
+    margin = 0.25 * (high - low) or 0.25 * abs(high) or 1.0
+    return low - margin, high + margin
+
+
 def picture_size(file: Path) -> tuple[int, int] | None:
     """Width and height [px]; None if the file is not a complete picture."""
     try:

@@ -29,7 +29,7 @@ from encbench_leaderboard.render.html.data import (
     wrapping_code,
 )
 from encbench_leaderboard.render.html.plots import SHADES, colour_scale, plot_data
-from encbench_leaderboard.render.picture_grid import limits, small_picture
+from encbench_leaderboard.render.picture_grid import small_picture
 from encbench_leaderboard.render.writing import replace_text
 from encbench_leaderboard.report.blocks import (
     Block,
@@ -44,6 +44,7 @@ from encbench_leaderboard.report.blocks import (
     Text,
     Thumbnail,
     picture_size,
+    truth_limits,
     walk,
 )
 
@@ -328,7 +329,7 @@ class Body:
             return shown
         if one.line is not None:
             x, y = one.line[:, :1], one.line[:, 1:]
-            low, high = limits(one.line)
+            low, high = truth_limits(one.line[:, 2]) or (0.0, 1.0)
             across = 100 * (x - x.min()) / (np.ptp(x) or 1.0)
             down = 100 - 100 * (np.clip(y, low, high) - low) / (high - low)
             shown["curves"] = [

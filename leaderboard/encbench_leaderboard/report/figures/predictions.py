@@ -23,6 +23,7 @@ from encbench_leaderboard.report.blocks import (
     Thumbnail,
     Tile,
     picture_size,
+    truth_limits,
 )
 from encbench_leaderboard.report.figures.selection import (
     MAX_ENTRIES,
@@ -202,7 +203,8 @@ def _line_panels(entries: Mapping[str, StoredRecord]) -> list[Panel]:
         below, left = titles.get(name, ("x", name))
         x_axis = Axis(below, limits=_ends(series[0].x))
         left = f"{left}, channel {channel}" if name in several else left
-        panels.append(Panel(x_axis, Axis(left, limits=_line_limits(series)), series))
+        limits = None if series[0].entry else truth_limits(series[0].y)
+        panels.append(Panel(x_axis, Axis(left, limits=limits), series))
     return panels
 
 
@@ -220,16 +222,6 @@ def _ends(x: np.ndarray) -> tuple[float, float] | None:
     """Limits of x from a panel's own points, with a margin: lines may cover different ranges."""
     room = 0.02 * (x[-1] - x[0])
     return (float(x[0] - room), float(x[-1] + room)) if room > 0 else None
-
-
-def _line_limits(series: Sequence[Series]) -> tuple[float, float] | None:
-    """Limits of y: the range of the truth plus a quarter on each side; None without a truth."""
-    truth = series[0].y[np.isfinite(series[0].y)]
-    if series[0].entry or not len(truth):
-        return None
-    low, high = float(truth.min()), float(truth.max())
-    margin = 0.25 * (high - low) or 0.25 * abs(high) or 1.0
-    return low - margin, high + margin
 
 
 def thumbnails(found: Overview) -> PictureTable | None:
