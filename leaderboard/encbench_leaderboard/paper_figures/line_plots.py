@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Literal
 
 from encbench.results.palette import Look
 from encbench.results.records import StoredRecord
@@ -21,7 +20,7 @@ from encbench_leaderboard.paper_figures.described import (
     source,
 )
 from encbench_leaderboard.render.panels import plot
-from encbench_leaderboard.report.blocks import Axis, Figure, Panel, Series
+from encbench_leaderboard.report.blocks import Axis, Figure, Panel, Series, Style
 from encbench_leaderboard.report.figures.selection import SHOWN, best_note, has_arrays
 from encbench_leaderboard.report.figures.spectra import (
     STYLES,
@@ -39,7 +38,6 @@ from encbench_leaderboard.report.figures.spectra import (
 )
 from encbench_leaderboard.report.figures.training import curves_figure
 
-Style = Literal["solid", "dashed", "dotted", "thin"]
 MAX_CELLS = 10_000
 """Maximum number of cells per entry in a mean over targets."""
 KINDS = {"no encoding": 0, "encodings without parameters": 1, "learned encodings": 2}

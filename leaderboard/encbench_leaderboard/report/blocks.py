@@ -104,6 +104,9 @@ class Axis:
     ticks: tuple[tuple[float, str], ...] = ()  # positions and labels; empty: automatic
 
 
+Style = Literal["solid", "dashed", "dotted", "thin"]
+
+
 @dataclass(frozen=True)
 class Series:
     """One line, or one set of points."""
@@ -113,7 +116,7 @@ class Series:
     x: np.ndarray  # (n,)
     y: np.ndarray  # (n,)
     kind: Literal["line", "steps", "points", "area"] = "line"  # steps: such as a Pareto front
-    style: Literal["solid", "dashed", "dotted", "thin"] = "solid"
+    style: Style = "solid"
     label: str = ""  # distinguishes series of the same entry: "start", "seed 3"
     low: np.ndarray | None = None  # (n,) interval of y: a band of a line, error bars of points
     high: np.ndarray | None = None  # (n,)

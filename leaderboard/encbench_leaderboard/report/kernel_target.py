@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from operator import itemgetter
-from typing import Literal
 
 import numpy as np
 
@@ -28,6 +27,7 @@ from encbench_leaderboard.report.blocks import (
     Fold,
     Panel,
     Series,
+    Style,
     Table,
     Text,
     Value,
@@ -189,7 +189,7 @@ def _energies(entry: str, stored: StoredRecord) -> Iterator[Series]:
         k, share = energy[:, 0], energy[:, CENTRED]
         known = np.isfinite(share)
         when = name.removeprefix("energy_")
-        style: Literal["dotted", "solid"] = "dotted" if when == "start" else "solid"
+        style: Style = "dotted" if when == "start" else "solid"
         yield Series(entry, k[known] / k[-1], share[known], style=style, label=when)
 
 

@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 
@@ -14,10 +14,9 @@ from encbench.errors import UsageError
 from encbench.results.tabular import Chunk, ExportColumn
 from encbench_leaderboard.board.against import Against, Line, Relation, against
 from encbench_leaderboard.board.table import TaskBoard
-from encbench_leaderboard.report.blocks import Axis, Figure, Panel, Series
+from encbench_leaderboard.report.blocks import Axis, Figure, Panel, Series, Style
 from encbench_leaderboard.report.format import plain
 
-Style = Literal["solid", "dashed", "dotted", "thin"]
 STYLES: tuple[Style, ...] = get_args(Style)
 RATE = "learning_rate"
 FEWEST_RATES = 3

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from encbench.results.records import StoredRecord
 from encbench_leaderboard.board.facts import WHENS, Facts, Kernel
 from encbench_leaderboard.board.spectra_mean import MeanSpectrum, floor_of, mean_spectrum, resolved
 from encbench_leaderboard.board.table import TaskBoard
-from encbench_leaderboard.report.blocks import Axis, Figure, Panel, Series
+from encbench_leaderboard.report.blocks import Axis, Figure, Panel, Series, Style
 from encbench_leaderboard.report.figures.selection import (
     SHOWN,
     best_entries,
@@ -33,7 +32,7 @@ AVERAGED = 40
 PLACES = 1000
 """Number of places of a mean spectrum: more than a panel is wide [px]."""
 
-STYLES: dict[str, Literal["dotted", "dashed", "solid"]] = {
+STYLES: dict[str, Style] = {
     "start": "dotted",
     "middle": "dashed",
     "end": "solid",
