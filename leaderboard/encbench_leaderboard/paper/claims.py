@@ -28,6 +28,7 @@ from encbench_leaderboard.paper.evidence import (
     eigenvalues,
     interval,
     of_sign,
+    on_common_targets,
     orders,
     plain_label,
     reasons,
@@ -45,7 +46,6 @@ from encbench_leaderboard.paper.printed import (
     ORDERS,
     TABLE_3,
 )
-from encbench_leaderboard.statistics.intervals import Interval
 
 WIDTH = READINGS[1]
 """The reading whose PSNRs are closest to the paper's; spectra are those of its networks."""
@@ -311,11 +311,8 @@ def _solids(evidence: Evidence) -> Finding | None:
         for label in set(map(plain_label, kept)):
             found[label.partition(" ")[0]] |= by_target(kept, label, read)
 
-    def above(one: str, other: str) -> Interval:
-        pairs = [(value, found[other].get(target)) for target, value in found[one].items()]
-        return interval([a - b for a, b in pairs if b is not None])
-
-    first, second = above("MPE", "FFE"), above("FFE", BASELINE)
+    first = on_common_targets(found["MPE"], found["FFE"])
+    second = on_common_targets(found["FFE"], found[BASELINE])
     answer, why = of_sign(first, second)
     if lost:
         left_out = f"{lost} of {networks} networks learned nothing and are left out"

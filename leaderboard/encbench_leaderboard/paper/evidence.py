@@ -94,8 +94,12 @@ def over_targets(records: Sequence[StoredRecord], label: str, read: Reader) -> I
 
 def difference(records: Sequence[StoredRecord], a: str, b: str, read: Reader) -> Interval:
     """Mean difference a − b of two encodings' numbers on common targets, with its interval."""
-    left, right = by_target(records, a, read), by_target(records, b, read)
-    return interval([left[target] - right[target] for target in left if target in right])
+    return on_common_targets(by_target(records, a, read), by_target(records, b, read))
+
+
+def on_common_targets(a: Mapping[str, float], b: Mapping[str, float]) -> Interval:
+    """Mean difference a − b of numbers by target, over those that both have, with its interval."""
+    return interval([value - b[target] for target, value in a.items() if target in b])
 
 
 def targets_of(records: Sequence[StoredRecord]) -> set[str]:

@@ -16,9 +16,9 @@ from encbench_leaderboard.paper.evidence import (
     against_printed,
     by_target,
     difference,
-    interval,
     metric,
     of_sign,
+    on_common_targets,
     reasons,
     text,
 )
@@ -187,7 +187,7 @@ def _tuned_difference(
     left, right = (
         tuned_values(name, _best(name, of_, evidence), of, evidence) for of_ in (better, worse)
     )
-    return interval([left[target] - right[target] for target in left if target in right])
+    return on_common_targets(left, right)
 
 
 def _best(name: str, family: tuple[str, ...], evidence: Evidence) -> str:
