@@ -275,7 +275,7 @@ def _number(group: TaskBoard, y: str) -> Number:
             f"{' and '.join(sorted(met))}, and must not be compared; choose another y"
         )
     values = group.cells[f"metric:{y}"].to_numpy(dtype=np.float64)
-    exact = " (exact fit)" if metric.direction == "higher" else ""
+    exact = " (exact fit)" if metric.higher else ""
     return Number(values, metric.heading, metric.title, infinite=exact)
 
 
@@ -295,7 +295,7 @@ def _recorded(group: TaskBoard, y: str) -> Number:
         values = np.where(values > 0, values, np.nan)
         taken = group.cells[f"{columns.partition(':')[0]}:size"].notna().to_numpy()
         below = taken & np.isnan(values)
-    exact = " (exact fit)" if y == "best" and curve.direction == "higher" else ""
+    exact = " (exact fit)" if y == "best" and curve.higher else ""
     return Number(values, title, title, below, infinite=exact)
 
 

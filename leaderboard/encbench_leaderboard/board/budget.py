@@ -77,7 +77,7 @@ class Until:
     def costs(self, task: TaskBoard) -> np.ndarray:
         """Cost of each cell, (cells,): infinite if it never reached the value or failed, NaN if it
         has no curve of the primary metric or no times with it."""
-        sign = 1.0 if task.primary.direction == "higher" else -1.0
+        sign = task.primary.sign
         found = []
         for one in task.facts:
             course = _course(one, task.primary, "", True)
@@ -92,7 +92,7 @@ class Until:
 
 def values_of(metric: MetricInfo) -> Sequence[float]:
     """The values whose cost is shown; none if lower is better."""
-    return VALUES.get(metric.unit, ()) if metric.direction == "higher" else ()
+    return VALUES.get(metric.unit, ()) if metric.higher else ()
 
 
 def courses(task: TaskBoard) -> dict[str, list[Course]]:

@@ -86,8 +86,7 @@ def correlations(task: TaskBoard, when: str) -> list[Correlation]:
     # values under different conditions, such as numbers of scales, must not be ranked together
     under = cells[f"under:{task.primary.name}"]
     cells = cells[under.isin(under.mode()[:1])]
-    sign = 1.0 if task.primary.direction == "higher" else -1.0
-    turned = sign * cells[quality].to_numpy()
+    turned = task.primary.sign * cells[quality].to_numpy()
     numbers, entries = pd.factorize(cells["entry"], sort=True)
     encodings = np.array([one.encoding for one in task.facts], dtype=object)[cells.index]
     found = []

@@ -98,14 +98,24 @@ class MetricInfo:
         return self.given or TITLES.get(self.name, self.name.replace("_", " "))
 
     @property
+    def higher(self) -> bool:
+        """Whether higher values are better."""
+        return self.direction == "higher"
+
+    @property
+    def sign(self) -> float:
+        """Factor with which higher values are better."""
+        return 1.0 if self.higher else -1.0
+
+    @property
     def can_collapse(self) -> bool:
         """Whether 0 is the worst value, such as the IoU of a network that predicts no solid."""
-        return self.direction == "higher" and not self.unit
+        return self.higher and not self.unit
 
     @property
     def heading(self) -> str:
         unit = f" [{self.unit}]" if self.unit else ""
-        return f"{self.title}{unit} {'↑' if self.direction == 'higher' else '↓'}"
+        return f"{self.title}{unit} {'↑' if self.higher else '↓'}"
 
 
 class Measure(NamedTuple):

@@ -118,7 +118,7 @@ def _compared(
     pairs = task.pairs
     if pairs is None or best not in pairs.entries:
         return found
-    ahead = pairs.difference if task.primary.direction == "higher" else -pairs.difference
+    ahead = task.primary.sign * pairs.difference
     counts = pairs.significant() & (np.abs(ahead) >= smallest_gap(task.primary))
     mine = (pairs.first == pairs.entries.index(best)) & ~np.isnan(pairs.p)
     for place in np.flatnonzero(mine):

@@ -35,7 +35,6 @@ def without_network(task: TaskBoard) -> list[NoNetwork]:
     """The methods in the task's records, best first; for a category, the methods that all targets
     with any methods share."""
     primary = task.primary
-    sign = 1.0 if primary.direction == "higher" else -1.0
     found = []
     for name, values in _values(task).items():
         capped = exact_fits_capped(task.cells, primary)
@@ -44,7 +43,7 @@ def without_network(task: TaskBoard) -> list[NoNetwork]:
         worse = leads < 0
         above = int(worse.argmax()) if worse.any() else len(leads)
         found.append(NoNetwork(name, values, above, int((leads > 0).sum())))
-    return sorted(found, key=lambda one: -sign * one.values.get(primary.name, math.nan))
+    return sorted(found, key=lambda one: -primary.sign * one.values.get(primary.name, math.nan))
 
 
 def surely_better(task: TaskBoard, method: NoNetwork) -> int | None:
@@ -78,13 +77,13 @@ def _leads(task: TaskBoard, method: str, values: np.ndarray) -> np.ndarray:
     here = {each.label: _values(each).get(method, {}) for each in task.targets or (task,)}
     baseline = task.cells["target"].map({label: of.get(name) for label, of in here.items()})
     baseline = baseline.astype(float)
-    exact = baseline == (np.inf if task.primary.direction == "higher" else -np.inf)
+    exact = baseline == task.primary.sign * np.inf
     if not exact.all():
         baseline = baseline.mask(exact)
     gaps = task.cells.assign(gap=values - baseline)
     ranked = task.standings["rank"].notna()
     leads = unit_means(cube(gaps, "gap", list(task.standings["entry"][ranked])).values)
-    return leads if task.primary.direction == "higher" else -leads
+    return task.primary.sign * leads
 
 
 def _values(task: TaskBoard) -> dict[str, dict[str, float]]:

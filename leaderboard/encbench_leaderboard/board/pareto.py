@@ -85,13 +85,12 @@ def tradeoffs(task: TaskBoard) -> Tradeoffs:
         *(("memory", where, cells["device"] == where) for where in devices),
     ]
     several = {"training": len(machines) > 1, "memory": len(devices) > 1}
-    higher = task.primary.direction == "higher"
     panels = []
     for cost, where, chosen in parts:
         known = chosen & (cells[cost] > 0)
         kept, lacking = _on_all_targets(cells, known) if task.targets else (known, 0)
         if known.any():
-            points = _points(entries, cells, cost, kept, higher=higher)
+            points = _points(entries, cells, cost, kept, higher=task.primary.higher)
             place = where if several.get(cost) else ""
             panels.append(CostPoints(cost, LABELS[cost], place, points, lacking))
     return Tradeoffs(task.primary, panels, unfinished, len(machines), len(devices))

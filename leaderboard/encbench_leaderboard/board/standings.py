@@ -14,7 +14,7 @@ from encbench_leaderboard.board.facts import WHENS, MetricInfo
 from encbench_leaderboard.statistics.intervals import Interval, intervals
 from encbench_leaderboard.statistics.pairs import Pairs, compare_all
 from encbench_leaderboard.statistics.ranks import rank_intervals
-from encbench_leaderboard.statistics.sample import covered, cube, group_means, unit_means
+from encbench_leaderboard.statistics.sample import cube, group_means, shared_units, unit_means
 
 MAY_BE_BELOW_FLOOR = ("median", "quantile_10", "minimum")
 OVER_DECADES = ("floor", "maximum", *MAY_BE_BELOW_FLOOR)
@@ -79,8 +79,9 @@ def standings(
         columns[f"{name}|interval"][columns[f"{name}|mixed"]] = ""
         if metric is metrics[0]:
             columns["units"] = np.array([interval.units for interval in of_metric])
-    higher = metrics[0].direction == "higher"
-    rank = _ranks(columns[f"metric:{metrics[0].name}"], columns["units"], higher, category)
+    rank = _ranks(
+        columns[f"metric:{metrics[0].name}"], columns["units"], metrics[0].higher, category
+    )
     if len(_mixed(cells, metrics[0], np.zeros(len(cells)), finished)):
         # values under different conditions, such as MS-SSIM scales, cannot be ranked
         rank = np.full(len(names), np.nan)
@@ -138,14 +139,13 @@ def exact_fits_capped(cells: pd.DataFrame, metric: MetricInfo) -> np.ndarray:
     is the best finite value of all cells, so that a mean exists and no exact fit lowers it. An
     entry without any other value keeps them. An infinitely bad value is left as it is."""
     values: np.ndarray = cells[f"metric:{metric.name}"].to_numpy(dtype=np.float64)
-    sign = 1.0 if metric.direction == "higher" else -1.0
     known = (cells["status"] == "ok").to_numpy() & ~np.isnan(values)
-    exact = known & (values == sign * np.inf)
+    exact = known & (values == metric.sign * np.inf)
     finite = values[known & np.isfinite(values)]
     if not exact.any() or not len(finite):
         return values
     mixed = exact & cells["entry"].isin(cells["entry"][known & ~exact]).to_numpy()
-    return np.where(mixed, sign * (sign * finite).max(), values)
+    return np.where(mixed, metric.sign * (metric.sign * finite).max(), values)
 
 
 def _of_entries(shown: pd.DataFrame, place: np.ndarray) -> dict[str, np.ndarray]:
@@ -229,7 +229,7 @@ def _tested(
     if not (units[best] > 1).any():
         return columns, None
     pairs = compare_all(cube(cells, f"metric:{metric.name}", [names[i] for i in best]))
-    low, high = rank_intervals(pairs, rank[best], len(ranked), higher=metric.direction == "higher")
+    low, high = rank_intervals(pairs, rank[best], len(ranked), higher=metric.higher)
     known = ~np.isnan(pairs.p)
     tested = np.zeros(len(best), dtype=bool)
     tested[pairs.first[known]] = tested[pairs.second[known]] = True
@@ -246,8 +246,8 @@ def _untested_ranks(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Lowest and highest rank of each entry of a category by value (entries,), if no mean is
     compared with one over other targets: without a common one, or as many but not the same."""
-    on = covered(cells, f"metric:{metric.name}", entries).astype(np.float32)
-    common, number = on @ on.T, on.sum(axis=1)
+    common = shared_units(cells, f"metric:{metric.name}", entries)
+    number = common.diagonal()
     apart = (common == 0) | ((number[:, None] == number) & (common < number))
     above, below = rank < rank[:, None], rank > rank[:, None]
     return rank - (apart & above).sum(axis=1), rank + (apart & below).sum(axis=1)

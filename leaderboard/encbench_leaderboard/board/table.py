@@ -53,6 +53,11 @@ class TaskBoard:
     replication and the repeat within it; "target" is the label of the cell's task."""
     targets: Sequence[TaskBoard] = ()  # the tasks of a category; empty for a task
 
+    @property
+    def unit(self) -> str:
+        """The unit of replication in a word."""
+        return "target" if self.targets else "seed"
+
     @cached_property
     def records(self) -> list[StoredRecord]:
         return [one.stored for one in self.facts]

@@ -118,7 +118,6 @@ def statistics_notes(task: TaskBoard) -> list[str]:
 
 
 def _about_means(task: TaskBoard) -> list[str]:
-    unit = "target" if task.targets else "seed"
     notes = []
     if task.targets:
         notes.append(
@@ -126,16 +125,15 @@ def _about_means(task: TaskBoard) -> list[str]:
             "same targets, so a test may tell two apart whose intervals overlap."
         )
     if (task.standings[f"metric:{task.primary.name}|interval"] == "t").any():
-        notes.append(f"Mean ± half of the 95 % t interval over {unit}s.")
+        notes.append(f"Mean ± half of the 95 % t interval over {task.unit}s.")
         if (task.standings["units"] == 1).any():
-            notes.append(f"One {unit} has no interval.")
+            notes.append(f"One {task.unit} has no interval.")
     return notes
 
 
 def _about_ranks(task: TaskBoard) -> list[str]:
     ranked = task.standings[task.standings["rank"].notna()]
-    unit = "target" if task.targets else "seed"
-    untested = f"(1): ordered by mean only; one {unit} is too few to test."
+    untested = f"(1): ordered by mean only; one {task.unit} is too few to test."
     apart = ""
     if (ranked["rank_low"].notna() & ~ranked["tested"]).any():
         apart = "(1–2): not compared with entries on other targets."
@@ -144,14 +142,14 @@ def _about_ranks(task: TaskBoard) -> list[str]:
             return []
         if (ranked["units"] == 1).all():
             return [untested, *filter(None, [apart])]
-        untested = f"(1): ordered by mean only; no two entries share a {unit} to be tested on."
+        untested = f"(1): ordered by mean only; no two entries share a {task.unit} to be tested on."
         return [untested, *filter(None, [apart])]
     methods = [TEST_NAMES[m] for m in TEST_NAMES if m in set(task.pairs.method)]
     notes = [
         "\\# is the range of ranks that the tests allow: "
         f"{plural(task.pairs.tested, 'paired test')} of all pairs ({' and '.join(methods)}) on "
-        f"the {unit}s that both finished, with Holm's correction at 5 %. “=” is a tie: the tests "
-        "find no difference from the entry above."
+        f"the {task.unit}s that both finished, with Holm's correction at 5 %. “=” is a tie: the "
+        "tests find no difference from the entry above."
     ]
     if len(ranked) > TESTED:
         notes.append(f"Only the best {TESTED} were tested.")
@@ -174,10 +172,9 @@ def stability_note(task: TaskBoard) -> Text | None:
     means = means[np.isfinite(means).all(axis=1)]
     if len(means) < 3 or means.shape[1] < FEWEST_UNITS:
         return None
-    rho, same = split_half(means, higher=task.primary.direction == "higher")
-    unit = "targets" if task.targets else "seeds"
+    rho, same = split_half(means, higher=task.primary.higher)
     return Text(
-        f"**Split-half stability**: ranked by two halves of the {means.shape[1]} {unit}, "
+        f"**Split-half stability**: ranked by two halves of the {means.shape[1]} {task.unit}s, "
         f"{plural(len(means), 'encoding')} have a rank correlation of ρ = {rho:.2f} (mean over "
         f"splits), and both halves have the same leader in {same:.0%} of the splits."
     )

@@ -145,9 +145,8 @@ def _quality(task: TaskBoard, metric: MetricInfo, mixed: bool) -> Source[Standin
             return Value(MISSING + conditions) if row[f"{name}|mixed"] else NO_VALUE
         return Value(_mean_text(row, metric) + conditions, row[name])
 
-    better = "higher" if metric.direction == "higher" else "lower"
     ranked = "; entries are ranked by it" if metric is task.primary else ""
-    explained = f"mean at the end of training, {better} is better{ranked}"
+    explained = f"mean at the end of training, {metric.direction} is better{ranked}"
     return Source(Column(metric_column(metric), metric.heading, help=explained), value)
 
 

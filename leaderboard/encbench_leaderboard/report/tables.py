@@ -121,7 +121,7 @@ def adjacent_table(task: TaskBoard) -> Table | None:
         # on one task, the seeds are repeats of the same target
         pooled = values if task.targets else values.swapaxes(1, 2)
         first, second = pooled[pairs.first[pair]], pooled[pairs.second[pair]]
-        return improvement(first, second, higher=task.primary.direction == "higher")
+        return improvement(first, second, higher=task.primary.higher)
 
     def gap(pair: int) -> Interval:
         return differences[int(pairs.first[pair])]

@@ -28,7 +28,7 @@ from encbench_leaderboard.report.format import (
     significant,
     span,
 )
-from encbench_leaderboard.statistics.sample import covered
+from encbench_leaderboard.statistics.sample import shared_units
 
 EIGHT_BITS = 58.9
 """PSNR [dB] of an image rounded to 8 bits, 10 log10(12 · 255²)."""
@@ -56,7 +56,7 @@ def _verdict(task: TaskBoard, found: Lead) -> str:
     if found.better:
         return (
             f"**No verdict**: {best} has the best mean {title}, {_mean(task, found.best)}, but on "
-            f"the {_unit(task)}s that both finished, {code(found.better[0])} is "
+            f"the {task.unit}s that both finished, {code(found.better[0])} is "
             f"{_ahead(task, found)} better{_as_well(found.better[1:])}."
         )
     if found.below is None and not found.equal:
@@ -70,7 +70,7 @@ def _verdict(task: TaskBoard, found: Lead) -> str:
         return f"{_why_not_tested(task, found)} {_best_by_value(task, found)}."
     together = _named([found.best, *found.equal])
     if found.below is None:
-        units = plural(int(task.cells["unit"].nunique()), _unit(task))
+        units = plural(int(task.cells["unit"].nunique()), task.unit)
         verdict = f"**Too few to tell**: {units} do not tell {together} apart"
         if found.close:
             verdict = f"**No lead**: {together} are not told apart by {units}{_within(task)}"
@@ -93,10 +93,6 @@ def _within(task: TaskBoard) -> str:
     return f" or differ by less than {same:g} {task.primary.unit}" if same else ""
 
 
-def _unit(task: TaskBoard) -> str:
-    return "target" if task.targets else "seed"
-
-
 def _as_well(entries: Sequence[str]) -> str:
     """ ", and so is `c`"."""
     if not entries:
@@ -108,7 +104,7 @@ def _not_compared(task: TaskBoard, found: Lead) -> list[str]:
     """Sentences that name the entries that were not tested against the best, and why."""
     reasons = []
     if found.tested:
-        few = f"fewer than two {_unit(task)}s in common"
+        few = f"fewer than two {task.unit}s in common"
         reasons = [(found.few, few), (found.infinite, "infinite differences")]
     said = [
         f"Not tested against {code(found.best)}: {_named(entries)}, with {why}."
@@ -123,17 +119,16 @@ def _not_compared(task: TaskBoard, found: Lead) -> list[str]:
 
 
 def _why_not_tested(task: TaskBoard, found: Lead) -> str:
-    unit = _unit(task)
     other = found.below or found.equal[0]
     if other in found.infinite:
         mean = _row(task, found.best)[f"metric:{task.primary.name}"]
-        exact = mean == (math.inf if task.primary.direction == "higher" else -math.inf)
+        exact = mean == task.primary.sign * math.inf
         why = f"{code(found.best)} fits exactly, and " if exact else ""
         return f"**Not tested**: {why}infinite differences cannot be tested."
     if int(task.cells["unit"].nunique()) == 1:
-        return f"**Too few to tell**: one {unit} is too few to test."
-    both = f"{code(found.best)} and {code(other)}"
-    return f"**Too few to tell**: {both} have fewer than two {unit}s in common, too few to test."
+        return f"**Too few to tell**: one {task.unit} is too few to test."
+    both, few = f"{code(found.best)} and {code(other)}", f"fewer than two {task.unit}s in common"
+    return f"**Too few to tell**: {both} have {few}, too few to test."
 
 
 def _best_by_value(task: TaskBoard, found: Lead) -> str:
@@ -148,12 +143,12 @@ def _best_by_value(task: TaskBoard, found: Lead) -> str:
     if found.below is None:
         return text
     assert found.gap is not None
-    ahead = found.gap.mean * (1 if task.primary.direction == "higher" else -1)
+    ahead = found.gap.mean * task.primary.sign
     if ahead > 0 and found.below not in found.infinite:
         return f"{text}, {_ahead(task, found)} better than {code(found.below)}"
     text += f", ahead of {code(found.below)} with {_mean(task, found.below)}"
     if ahead < 0 and found.below not in found.infinite:
-        both = f"on the {_unit(task)}s that both finished"
+        both = f"on the {task.unit}s that both finished"
         text += f"; but {both}, {code(found.below)} is {_ahead(task, found)} better"
     return text
 
@@ -179,7 +174,7 @@ def _ahead(task: TaskBoard, found: Lead) -> str:
         facts.append(f"95 % interval {shown(low)} to {shown(high)}")
     if found.p == found.p:
         facts.append(f"{p_equals(found.p)} after Holm's correction")
-        facts.append(f"n = {plural(gap.units, _unit(task))}")
+        facts.append(f"n = {plural(gap.units, task.unit)}")
     how = f" ({', '.join(facts)})" if facts else ""
     return f"{quantity(abs(gap.mean), task.primary)}{how}"
 
@@ -284,9 +279,8 @@ def caveats(task: TaskBoard, tuned: TuneResult | None) -> list[str]:
     if not facts or len(task.rows) < 2:
         return []
     found = []
-    unit = "target" if task.targets else "seed"
     if int(task.cells["unit"].nunique()) == 1:
-        found.append(f"One {unit}: another may order them differently.")
+        found.append(f"One {task.unit}: another may order them differently.")
     if tuned is None:
         found.append(
             "Learning rates were not tuned for each encoding; at another rate, or with another "
@@ -364,8 +358,7 @@ def _limits_of(task: TaskBoard, tuned: TuneResult) -> list[str]:
 def _without_common_target(task: TaskBoard) -> bool:
     """Whether two ranked entries of a category share no target."""
     ranked = task.standings["entry"][task.standings["rank"].notna()].tolist()
-    on = covered(task.cells, f"metric:{task.primary.name}", ranked).astype(np.float32)
-    return not (on @ on.T).all()
+    return not shared_units(task.cells, f"metric:{task.primary.name}", ranked).all()
 
 
 def _gains(task: TaskBoard) -> str:

@@ -49,6 +49,14 @@ def covered(cells: pd.DataFrame, column: str, entries: Sequence[str]) -> np.ndar
     return found
 
 
+def shared_units(cells: pd.DataFrame, column: str, entries: Sequence[str]) -> np.ndarray:
+    """(entries, entries) number of units in which both have a finished cell with a value."""
+    # in float32, matrix products are fast, and exact up to 2²⁴
+    on = covered(cells, column, entries).astype(np.float32)
+    shared: np.ndarray = on @ on.T
+    return shared
+
+
 def unit_means(values: np.ndarray) -> np.ndarray:
     """Means over the repeats that have a value: (…, units, repeats) -> (…, units); NaN if none."""
     present = ~np.isnan(values)

@@ -217,7 +217,7 @@ def profile_figure(task: TaskBoard, found: Mapping[str, Sequence[Course]]) -> Fi
     panels = [(value, ratios) for value, ratios in reached.items() if ratios]
     if len(units) < 2 or len(kept) < 2 or not panels:
         return None
-    unit, with_all = ("target", " with all its seeds") if task.targets else ("seed", "")
+    unit, with_all = task.unit, " with all its seeds" if task.targets else ""
     what = plain(task.primary.title)
     return Figure(
         "profile",
