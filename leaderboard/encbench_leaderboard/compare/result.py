@@ -28,7 +28,7 @@ from encbench_leaderboard.compare.match import (
 )
 from encbench_leaderboard.statistics.holm import holm
 from encbench_leaderboard.statistics.intervals import Interval, intervals
-from encbench_leaderboard.statistics.pairs import ALPHA, p_values
+from encbench_leaderboard.statistics.pairs import ALPHA, p_values, paired_differences
 from encbench_leaderboard.statistics.sample import cube, unit_means
 from encbench_leaderboard.statistics.student import detectable
 
@@ -62,7 +62,7 @@ class Quality:
         """ "A" or "B" if the difference is significant, else ""."""
         if not self.adjusted <= ALPHA:
             return ""
-        return "B" if (self.difference.mean > 0) == (self.metric.direction == "higher") else "A"
+        return "B" if (self.difference.mean > 0) == self.metric.higher else "A"
 
 
 @dataclass
@@ -273,14 +273,12 @@ def _quality(finished: pd.DataFrame, metric: MetricInfo) -> _Tested:
         refused[f"{metric.title}: taken under {several}, which have no common mean"] = len(paired)
         paired = paired[:0]
     a, b = (paired[name].to_numpy(np.float64) for name in (column, f"{column}|b"))
-    with np.errstate(invalid="ignore"):
-        # ∞ − ∞ counts as 0
-        paired = paired.assign(entry="both", gap=np.where(a == b, 0.0, b - a))
+    paired = paired.assign(entry="both", gap=paired_differences(b, a))
     sides = [cube(paired, name, ["both"]).values for name in (column, f"{column}|b", "gap")]
     means = [intervals(values)[0] for values in sides]
     units = unit_means(sides[2])[0]
     units = units[~np.isnan(units)]
-    better = units if metric.direction == "higher" else -units
+    better = metric.sign * units
     varies = len(units) > 1 and np.isfinite(units).all()
     quality = Quality(
         metric=metric,
