@@ -13,38 +13,38 @@ from tests.leaderboard.render.html.browser import CHROMIUM, Opened
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed here")
 
 
-def test_everything_chosen_survives_a_reload(opened: Opened) -> None:
-    page = opened.page
+def test_everything_chosen_survives_a_reload(shared: Opened) -> None:
+    page = shared.page
     page.locator("#task").select_option(label="image:image=coffee")
     page.locator("#find").fill("levels")
     page.locator("#status label").first.click()
-    opened.sort("PSNR")
-    opened.choose("curves", "unit", "epochs")
-    opened.figure("curves").locator(".legend button").first.click()
-    opened.choose("spectra", "y", "linear")
+    shared.sort("PSNR")
+    shared.choose("curves", "unit", "epochs")
+    shared.figure("curves").locator(".legend button").first.click()
+    shared.choose("spectra", "y", "linear")
     expect(page).to_have_url(re.compile("spectra.y=linear"))
-    opened.reload()
+    shared.reload()
     assert page.locator("#task option:checked").inner_text() == "image:image=coffee"
     assert page.locator("#find").input_value() == "levels"
     assert page.locator("#status input").first.is_checked()
-    opened.shows(
+    shared.shows(
         [
             "hashgrid:levels=8,max_resolution=128,log2_hashmap_size=12",
             "ffe:levels=16",
             "ffe:levels=4",
         ]
     )
-    assert opened.plot("curves")["x"] == "epochs"
-    assert opened.plot("spectra")["ytype"] == "linear"
-    first = opened.figure("curves").locator(".legend button").first
+    assert shared.plot("curves")["x"] == "epochs"
+    assert shared.plot("spectra")["ytype"] == "linear"
+    first = shared.figure("curves").locator(".legend button").first
     expect(first).to_have_attribute("aria-pressed", "false")
 
 
-def test_an_address_edited_by_hand_is_followed(opened: Opened) -> None:
-    opened.page.evaluate("location.hash = '#task=task-1&standings.sort=psnr:asc&find=levels='")
-    expect(opened.page.locator("#find")).to_have_value("levels=")
-    opened.begins(["ffe:levels=4", "ffe:levels=16"])
-    assert opened.page.locator("#task option:checked").inner_text() == "image:image=coffee"
+def test_an_address_edited_by_hand_is_followed(shared: Opened) -> None:
+    shared.page.evaluate("location.hash = '#task=task-1&standings.sort=psnr:asc&find=levels='")
+    expect(shared.page.locator("#find")).to_have_value("levels=")
+    shared.begins(["ffe:levels=4", "ffe:levels=16"])
+    assert shared.page.locator("#task option:checked").inner_text() == "image:image=coffee"
 
 
 def test_what_an_address_cannot_mean_is_ignored(file: Path, tab: Opened) -> None:
@@ -59,9 +59,9 @@ def test_what_an_address_cannot_mean_is_ignored(file: Path, tab: Opened) -> None
     assert tab.plot("spectra")["xtype"] == "linear"
 
 
-def test_links_within_the_page_leave_the_address_alone(opened: Opened) -> None:
-    opened.page.locator("#find").fill("ffe")
-    expect(opened.page).to_have_url(re.compile("#find=ffe$"))
-    opened.page.locator("nav").get_by_text("How to read").click()
-    expect(opened.page.get_by_role("heading", name="How to read this page")).to_be_in_viewport()
-    expect(opened.page).to_have_url(re.compile("#find=ffe$"))
+def test_links_within_the_page_leave_the_address_alone(shared: Opened) -> None:
+    shared.page.locator("#find").fill("ffe")
+    expect(shared.page).to_have_url(re.compile("#find=ffe$"))
+    shared.page.locator("nav").get_by_text("How to read").click()
+    expect(shared.page.get_by_role("heading", name="How to read this page")).to_be_in_viewport()
+    expect(shared.page).to_have_url(re.compile("#find=ffe$"))

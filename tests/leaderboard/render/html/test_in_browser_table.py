@@ -33,58 +33,58 @@ def test_names_sort_by_the_size_of_their_numbers(shared: Opened) -> None:
     shared.begins(["ffe:levels=4", "ffe:levels=16"])
 
 
-def test_keys_alone_sort_find_filter_and_open(opened: Opened) -> None:
-    page = opened.page
-    opened.head("PSNR").locator("[tabindex='0']").focus()
+def test_keys_alone_sort_find_filter_and_open(shared: Opened) -> None:
+    page = shared.page
+    shared.head("PSNR").locator("[tabindex='0']").focus()
     page.keyboard.press("Enter")
-    opened.begins(BEST_FIRST)
+    shared.begins(BEST_FIRST)
     page.locator("#find").focus()
     page.keyboard.type("FFE")
-    opened.shows(["ffe:levels=16", "ffe:levels=4"])
-    opened.shows(["ffe:levels=4", "ffe:levels=16"], "overview")
+    shared.shows(["ffe:levels=16", "ffe:levels=4"])
+    shared.shows(["ffe:levels=4", "ffe:levels=16"], "overview")
     page.locator("#find").fill("")
     page.locator("#status input[value=diverged]").focus()
     page.keyboard.press("Space")
-    opened.shows(["siren"])
-    opened.rows().focus()
+    shared.shows(["siren"])
+    shared.rows().focus()
     page.keyboard.press("Enter")
-    expect(opened.opened()).to_contain_text(COMMAND)
+    expect(shared.opened()).to_contain_text(COMMAND)
     page.keyboard.press("Enter")
-    expect(opened.opened()).to_have_count(0)
+    expect(shared.opened()).to_have_count(0)
 
 
-def test_what_is_filtered_away_under_the_pointer_is_no_longer_lit(opened: Opened) -> None:
+def test_what_is_filtered_away_under_the_pointer_is_no_longer_lit(shared: Opened) -> None:
     rules = "() => document.adoptedStyleSheets[0].cssRules.length"
-    opened.entries().filter(has_text="siren").hover()
-    assert opened.page.evaluate(rules) > 0
-    opened.page.evaluate("() => { location.hash = '#find=nothing-of-that-name' }")
-    expect(opened.rows()).to_have_count(0)
-    assert opened.page.evaluate(rules) == 0
+    shared.entries().filter(has_text="siren").hover()
+    assert shared.page.evaluate(rules) > 0
+    shared.page.evaluate("() => { location.hash = '#find=nothing-of-that-name' }")
+    expect(shared.rows()).to_have_count(0)
+    assert shared.page.evaluate(rules) == 0
 
 
-def test_the_arrow_keys_walk_from_row_to_row(opened: Opened) -> None:
-    opened.rows().first.focus()
+def test_the_arrow_keys_walk_from_row_to_row(shared: Opened) -> None:
+    shared.rows().first.focus()
     for _ in range(2):
-        opened.page.keyboard.press("ArrowDown")
-    opened.page.keyboard.press("ArrowUp")
-    expect(opened.rows().nth(1)).to_be_focused()
+        shared.page.keyboard.press("ArrowDown")
+    shared.page.keyboard.press("ArrowUp")
+    expect(shared.rows().nth(1)).to_be_focused()
 
 
-def test_filters_are_joined_and_counted_and_cleared_together(opened: Opened) -> None:
-    page = opened.page
+def test_filters_are_joined_and_counted_and_cleared_together(shared: Opened) -> None:
+    page = shared.page
     chips = page.locator("#status label:visible")
     assert [text.strip() for text in chips.all_inner_texts()] == ["ok 5", "diverged 1", "failed 1"]
     chips.nth(1).click()
     chips.nth(2).click()
-    opened.shows(["siren", "huge"])
+    shared.shows(["siren", "huge"])
     page.locator("#find").fill("hu")
-    opened.shows(["huge"])
+    shared.shows(["huge"])
     assert page.locator("#shown").inner_text() == "1 of 7 rows"
     page.locator("#find").fill("nothing like this")
-    expect(opened.table()).to_contain_text("No entry passes")
+    expect(shared.table()).to_contain_text("No entry passes")
     page.get_by_role("button", name="Clear").click()
     assert page.locator("#shown").inner_text() == "7 rows"
-    opened.shows(SHOWN)
+    shared.shows(SHOWN)
 
 
 def test_failures_stand_out_and_say_how_they_ended(shared: Opened) -> None:
@@ -97,21 +97,21 @@ def test_failures_stand_out_and_say_how_they_ended(shared: Opened) -> None:
     assert row.locator(".c-status").evaluate(colour) != ok.evaluate(colour)
 
 
-def test_find_looks_in_the_names_of_tasks_too(opened: Opened) -> None:
-    page = opened.page
+def test_find_looks_in_the_names_of_tasks_too(shared: Opened) -> None:
+    page = shared.page
     page.locator("#find").fill("coffee")
     page.locator("#found").get_by_text("image:image=coffee").click()
     assert page.locator("#task option:checked").inner_text() == "image:image=coffee"
     # A task that was found keeps its entries; a second word then chooses among them.
-    opened.shows(SHOWN)
+    shared.shows(SHOWN)
     page.locator("#find").fill("coffee levels=16")
-    opened.shows(["ffe:levels=16"])
+    shared.shows(["ffe:levels=16"])
 
 
-def test_another_task_has_its_own_numbers_and_all_tasks_stand_together(opened: Opened) -> None:
-    page = opened.page
+def test_another_task_has_its_own_numbers_and_all_tasks_stand_together(shared: Opened) -> None:
+    page = shared.page
     page.locator("#task").select_option(label="image:image=coffee")
-    assert opened.rows().first.locator(".c-psnr").inner_text().startswith("17.50")
+    assert shared.rows().first.locator(".c-psnr").inner_text().startswith("17.50")
     page.locator("#task").select_option(label="All tasks")
     expect(page.locator(".table[data-name=standings] tbody > tr[tabindex]")).to_have_count(14)
     page.locator("#task").select_option(label="image:image=chelsea")
@@ -130,15 +130,15 @@ def test_an_opened_row_shows_its_cells_the_command_and_the_bibtex(opened: Opened
     expect(row).to_have_attribute("aria-expanded", "true")
 
 
-def test_columns_are_chosen_and_stay_chosen(opened: Opened) -> None:
-    page = opened.page
-    expect(opened.head("memory")).to_have_count(0)
-    opened.table().get_by_text("Columns").click()
+def test_columns_are_chosen_and_stay_chosen(shared: Opened) -> None:
+    page = shared.page
+    expect(shared.head("memory")).to_have_count(0)
+    shared.table().get_by_text("Columns").click()
     page.locator(".dt-button-collection").get_by_text("memory").click()
     page.keyboard.press("Escape")
-    expect(opened.head("memory")).to_be_visible()
+    expect(shared.head("memory")).to_be_visible()
     page.locator("#task").select_option(label="image:image=coffee")
-    expect(opened.head("memory")).to_be_visible()
+    expect(shared.head("memory")).to_be_visible()
 
 
 def test_a_table_is_saved_as_csv_with_all_digits(shared: Opened) -> None:
