@@ -34,8 +34,9 @@ def html(results: Results) -> str:
 
 
 def test_the_verb_writes_both_pages_and_says_so(results: Results, tmp_path: Path) -> None:
-    results.add("a")
+    results.add("a", psnr=34.5678)
     told = run(str(results.directory))
+    assert "34.57" in told
     for name in ("leaderboard.md", "leaderboard.html"):
         assert f"wrote {results.directory / name}" in told
         assert (results.directory / name).is_file()
