@@ -1,7 +1,7 @@
 """``encbench doctor``: check whether a run would work here, and if not, why.
 
-A check must survive the fault that it looks for: libraries are imported in another process
-(``import_probe``), and a check that raises is reported as a warning.
+A check must survive the fault that it looks for: libraries and plug-ins' classes are imported in
+another process (``import_probe``), and a check that raises is reported as a warning.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from rich.filesize import decimal
 
 from encbench.cli.console import literal, output_console
 from encbench.cli.import_probe import run_probe
-from encbench.errors import SUPPORTED, EncbenchError, plural
+from encbench.errors import SUPPORTED, plural
 from encbench.plugins.registry import default_registry
 
 State = Literal["ok", "absent", "warning", "failure"]
@@ -244,16 +244,8 @@ def plugin_checks(facts: dict[str, Any]) -> Iterator[Check]:
             yield Check(str(plugin), _state_if_broken(plugin.distribution), text)
     for what, note in registry.conflict_notes():
         yield Check(what, "warning", note)
-    if "problem" in facts["torch"]:
-        return  # without torch, nothing below can be loaded
-    for kind in ("encoding", "task", "metric"):
-        for offer in registry.offers(kind):
-            try:
-                offer.load()
-            except EncbenchError as error:
-                yield Check(
-                    f"{kind} {offer.name!r}", _state_if_broken(offer.distribution), str(error)
-                )
+    for distribution, offer, problem in facts.get("offers", ()):
+        yield Check(offer, _state_if_broken(distribution), problem)
 
 
 def _state_if_broken(distribution: str) -> State:

@@ -1,8 +1,8 @@
 """Import what a run needs in a separate process, since a broken library can crash the process.
 
 ``encbench doctor`` calls ``run_probe``, which runs this file as a script; the script imports
-nothing of encbench. Each line that it prints begins with MARK: the name of each module before it
-is imported, and at the end the result as JSON.
+nothing of encbench until torch is imported. Each line that it prints begins with MARK: the name of
+each module and plug-in before it is imported, and at the end the result as JSON.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import subprocess
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 MARK = "encbench-probe:"
@@ -60,17 +60,19 @@ def _marked(printed: str) -> list[str]:
 
 
 def probe(modules: Sequence[str]) -> dict[str, Any]:
-    """Import each module, even after one fails; then query torch's devices and BLAS threads.
+    """Import each module, even after one fails; then query torch's devices and BLAS threads, and
+    load what plug-ins offer, which needs torch.
 
     Returns:
         "broken": error messages by module; "torch" and "threads": the answers, or a "problem" each;
-        "warnings": texts of the warnings during the queries.
+        "warnings": texts of the warnings during the queries; "offers": distribution, text and error
+        message of each offer that cannot be loaded.
     """
     found: dict[str, Any] = {"broken": {}, "warnings": []}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for name in modules:
-            print(MARK, name, flush=True)
+            _print(name)
             try:
                 importlib.import_module(name)
             # libraries may raise anything, and some exit
@@ -84,7 +86,24 @@ def probe(modules: Sequence[str]) -> dict[str, Any]:
                 found[part] = {"problem": f"{type(error).__name__}: {error}"}
         # torch explains only in warnings why it finds no GPU
         found["warnings"] = [" ".join(str(w.message).split()) for w in caught]
+        found["offers"] = [] if "problem" in found["torch"] else list(_broken_offers())
     return found
+
+
+def _broken_offers() -> Iterator[tuple[str, str, str]]:
+    registry = importlib.import_module("encbench.plugins.registry").default_registry()
+    for kind in ("encoding", "task", "metric"):
+        for offer in registry.offers(kind):
+            _print(str(offer))
+            try:
+                offer.load()
+            except Exception as error:
+                yield offer.distribution, f"{kind} {offer.name!r}", str(error)
+
+
+def _print(text: str) -> None:
+    # on a line of its own, whatever a module has printed before
+    print(f"\n{MARK} {text}", flush=True)
 
 
 def _torch() -> dict[str, Any]:
@@ -125,4 +144,4 @@ def _threads() -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    print(MARK, json.dumps(probe(sys.argv[1:])), flush=True)
+    _print(json.dumps(probe(sys.argv[1:])))
