@@ -45,7 +45,7 @@ PACKAGES = ("encbench", "encbench_encodings", "encbench_tasks", "encbench_leader
 SCRIPTS = ("__main__", "fork_server", "import_probe", "pytest_plugin", "_kernels")
 """Modules that must not be imported here: scripts, and those that need pytest or Triton."""
 LIBRARIES = ("dask.cli", "distributed.cli.dask_scheduler", "distributed.cli.dask_worker")
-STARTING = ("run", "tune", "rerun", "reproduce", "worker")
+STARTING = ("run", "tune", "rerun", "reproduce", "worker", "check")
 """Verbs that start processes through multiprocessing."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import typer
 
 from encbench.cli import check as verb
 from encbench.cli.check import check
 from encbench.errors import PluginError, UnknownNameError, UsageError
+from tests.cli.program import encbench
 from tests.sample_plugin import module, registry_of
 from tests.testing import faulty_encodings, faulty_tasks
 
@@ -73,22 +70,8 @@ def test_what_cannot_be_checked_is_refused_before_the_first_check(capsys, name, 
 
 
 def test_checking_needs_no_pytest(tmp_path):
-    code = (
-        "import sys\n"
-        "class Without:\n"
-        "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name.partition('.')[0] in ('pytest', '_pytest', 'pytest_benchmark'):\n"
-        "            raise ImportError(f'{name} is not here')\n"
-        "sys.meta_path.insert(0, Without())\n"
-        "sys.argv = ['encbench', 'check', 'identity']\n"
-        "from encbench.cli import main\n"
-        "if __name__ == '__main__':\n"
-        "    main()\n"
-    )
-    script = tmp_path / "check.py"
-    Path(script).write_text(code)
-    done = subprocess.run(
-        [sys.executable, script], capture_output=True, text=True, cwd=tmp_path, check=False
-    )
+    for name in ("pytest", "_pytest", "pytest_benchmark"):
+        (tmp_path / f"{name}.py").write_text(f"raise ImportError('{name} is not here')")
+    done = encbench("check", "identity", cwd=tmp_path, PYTHONPATH=str(tmp_path))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "✓" in done.stdout
