@@ -133,7 +133,9 @@ def _other_versions(
     }
     found = {}
     for kind, text in chosen.items():
-        with suppress(UsageError):  # "auto"
+        if text in ("mlp", "auto"):
+            continue
+        with suppress(UsageError):
             offer = registry.find(kind, parse_selector(text)[0])
             if offer.distribution != "encbench":
                 found[offer.distribution] = offer.plugin.version
