@@ -12,7 +12,7 @@ import numpy as np
 import psutil
 import pytest
 
-from encbench import Outcome, UsageError, load_suite, plan, run_suite
+from encbench import Outcome, load_suite, plan, run_suite
 from encbench.plugins.registry import default_registry
 from encbench.runs import cell
 from encbench.runs.executors.local import InProcess, ProcessPool
@@ -63,19 +63,6 @@ def test_a_signal_just_before_a_cell_begins_stops_it(suite_file, monkeypatch):
     (result,) = executor.run(plan(suite, registry), lambda event: None)
     assert result.record.status == "interrupted"
     assert result.record.steps == 0
-
-
-@pytest.mark.parametrize("setting", [{"threads": 0}, {"threads": 5000}, {"retries": -1}], ids=repr)
-def test_a_cluster_refuses_what_this_machine_refuses(setting):
-    pytest.importorskip("distributed", reason="Dask is an optional extra")
-    from encbench.runs.executors.dask import connect
-
-    (name,) = setting
-    with (
-        pytest.raises(UsageError, match=f"{name} must be"),
-        connect("tcp://127.0.0.1:1", **setting),
-    ):
-        pass
 
 
 def test_a_process_that_dies_while_it_sends_its_result_costs_one_cell(

@@ -1,4 +1,4 @@
-"""Addresses that are not those of a Dask scheduler are refused."""
+"""Clusters that cannot be used are refused, in one line."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ import socket
 
 import pytest
 
-from encbench.errors import ClusterError
+from encbench.cli.app import build
+from encbench.errors import ClusterError, EncbenchError, UsageError
+from encbench.plugins.registry import default_registry
 
 pytest.importorskip("distributed", reason="Dask is an optional extra")
 
-from distributed import LocalCluster
+from dask.config import set as dask_settings
+from distributed import Client, LocalCluster
 
 from encbench.runs.executors import dask
 
@@ -79,3 +82,56 @@ def test_an_address_with_and_without_its_protocol_and_a_file_reach_one(scheduler
     for where in (scheduler.address, scheduler.address.removeprefix("tcp://"), str(file)):
         with dask.connect(where, device="cpu") as executor:
             assert executor.options.device == "cpu"
+
+
+def test_the_workers_are_known_while_the_client_asks_for_other_things(scheduler):
+    with (
+        dask_settings({"distributed.client.scheduler-info-interval": "1ms"}),
+        Client(scheduler.address, set_as_default=False) as client,
+    ):
+        assert {len(dask.workers_of(client)) for _ in range(300)} == {1}
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ({"cluster": "abacus"}, "unknown cluster 'abacus'; expected htcondor, local, lsf"),
+        ({"device": "cuda:1"}, "expected auto, cpu, cuda"),
+        ({"workers": 0}, "workers must be at least 1, got 0"),
+        ({"threads": 0}, "threads must be"),
+        ({"threads": 5000}, "threads must be"),
+        ({"retries": -1}, "retries must be"),
+    ],
+    ids=repr,
+)
+def test_a_wrong_setting_is_one_line_before_anything_is_started(setting, words):
+    with pytest.raises(EncbenchError) as raised, dask.connect("tcp://127.0.0.1:1", **setting):
+        pass
+    assert words in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--workers", "2"], "give --cluster, too"),
+        (["--scheduler", "tcp://a:1", "--cluster", "slurm"], "not both"),
+        (["--scheduler", "tcp://a:1", "-j", "2"], "dask worker --nthreads"),
+        (["--scheduler", "nowhere"], "cannot reach a Dask scheduler at nowhere: missing port"),
+    ],
+)
+def test_wrong_flags_are_one_line(tmp_path, arguments, words):
+    words_given = ["run", "quick", "-o", str(tmp_path / "out"), *arguments]
+    with pytest.raises((UsageError, ClusterError), match=words):
+        build(default_registry(), words_given)(args=words_given, standalone_mode=False)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_batch_system_without_settings_is_one_line(start, suite_file, tmp_path):
+    # in a process of its own, since dask's unfinished cluster raises when it is collected
+    run = start(suite_file(["identity"]), "-o", str(tmp_path / "out"), "--cluster", "pbs")
+    assert run.end() == 1
+    assert "Traceback" not in run.said()
+    errors = [line for line in run.said().splitlines() if line]
+    assert "per job you want to use; set a job's properties in dask's" in errors[-1]
+    assert not run.out.exists()
