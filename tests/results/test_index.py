@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import shutil
 import sqlite3
@@ -15,6 +16,7 @@ import pytest
 
 from encbench import Store, run_suite
 from encbench.errors import StoreError
+from encbench.results import index
 from encbench.results import store as store_module
 from encbench.results.records import Outline
 from tests.benchmarks.synthetic import settle, synthetic_cells, write_records
@@ -162,29 +164,29 @@ def test_damage_is_found_although_there_is_an_index(folder, change):
     assert len(Store(folder).records()) == 29
 
 
-def damage(index: Path, how: str) -> None:
+def damage(file: Path, how: str) -> None:
     if how == "missing":
-        index.unlink()
+        file.unlink()
     elif how == "text":
-        index.write_text("not a database")
+        file.write_text("not a database")
     elif how == "cut":
-        index.write_bytes(index.read_bytes()[: index.stat().st_size // 2])
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     elif how == "zeros":
-        index.write_bytes(bytes(index.stat().st_size))
+        file.write_bytes(bytes(file.stat().st_size))
     elif how == "link":
-        index.rename(index.with_name("elsewhere"))
-        index.symlink_to("elsewhere")
+        file.rename(file.with_name("elsewhere"))
+        file.symlink_to("elsewhere")
     elif how == "pipe":
-        index.unlink()
-        os.mkfifo(index)
+        file.unlink()
+        os.mkfifo(file)
     elif how == "folder":
-        index.unlink()
-        index.mkdir()
+        file.unlink()
+        file.mkdir()
     elif how == "killed":
-        subprocess.run([sys.executable, "-c", KILLED, str(index)], check=False)
-        assert index.with_name("index.sqlite-journal").stat().st_size > 1000
+        subprocess.run([sys.executable, "-c", KILLED, str(file)], check=False)
+        assert file.with_name("index.sqlite-journal").stat().st_size > 1000
     elif how == "journal":
-        index.with_name("index.sqlite-journal").write_bytes(os.urandom(5000))
+        file.with_name("index.sqlite-journal").write_bytes(os.urandom(5000))
     else:
         changes = {
             "version": "ALTER TABLE records_2_3 RENAME TO records_2_9",
@@ -195,7 +197,7 @@ def damage(index: Path, how: str) -> None:
             "whole": "UPDATE records_2_3 SET whole = 1",
             "outline": "UPDATE records_2_3 SET outline = replace(outline, 'ok', 'failed')",
         }
-        connection = sqlite3.connect(index)
+        connection = sqlite3.connect(file)
         with connection:
             connection.execute(changes[how])
         connection.close()
@@ -244,8 +246,7 @@ def test_an_index_of_another_folder_is_not_used(folder, made, tmp_path):
     first = contents(folder)
     shutil.copytree(folder, tmp_path / "copy")
     settle(tmp_path / "copy")
-    index = tmp_path / "copy" / "index.sqlite"
-    connection = sqlite3.connect(index)
+    connection = sqlite3.connect(tmp_path / "copy" / "index.sqlite")
     with connection:
         connection.execute("UPDATE records_2_3 SET record = replace(record, '30', '99')")
     connection.close()
@@ -274,31 +275,29 @@ def test_a_folder_that_cannot_be_written_is_read_and_gets_no_index(made):
             os.seteuid(0)
 
 
-READER = """
-import sys
-from encbench import Store
-for _ in range(4):
-    assert len(Store(sys.argv[1]).records()) == 30
-"""
-
-
-def test_hundreds_of_records_are_remembered_in_batches(tmp_path, opened):
-    write_records(tmp_path, synthetic_cells(4, 5, 30))
-    settle(tmp_path)
-    opened.clear()
-    first = contents(tmp_path)
-    assert (len(first), len(opened)) == (600, 600)
-    assert contents(tmp_path) == first
-    assert len(opened) == 600
+def test_records_are_remembered_in_batches(folder, opened, monkeypatch):
+    monkeypatch.setattr(index, "BATCH", 8)
+    first = contents(folder)
+    assert (len(first), len(opened)) == (30, 30)
+    assert contents(folder) == first
+    assert len(opened) == 30
     assert list(first) == sorted(first)
 
 
+def read_often(folder: Path) -> None:
+    for _ in range(4):
+        assert len(Store(folder).records()) == 30
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # of a fork
 def test_several_processes_read_and_make_the_index_at_once(folder):
-    command = [sys.executable, "-c", READER, str(folder)]
-    readers = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    context = multiprocessing.get_context("fork")
+    readers = [context.Process(target=read_often, args=(folder,)) for _ in range(3)]
     for reader in readers:
-        assert reader.communicate()[1] == ""
-        assert reader.returncode == 0
+        reader.start()
+    for reader in readers:
+        reader.join()
+        assert reader.exitcode == 0
     assert len(contents(folder)) == 30
 
 

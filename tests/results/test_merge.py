@@ -466,7 +466,7 @@ def cells(suite):
 
 
 # on a busy machine the strategy may be slow
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.lists(SUITES, min_size=1, max_size=4))
 def test_a_merged_suite_asks_for_just_the_cells_of_all(suites):
     merged = merged_suites([suite.as_asked() for suite in suites])

@@ -2,13 +2,14 @@
 
 import errno
 import hashlib
+import itertools
 import json
 import logging
+import multiprocessing
 import os
 import resource
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -462,45 +463,42 @@ def test_a_record_names_the_suite_that_asked_for_it(tmp_path, registry, suite):
     assert read.record == stored.record
 
 
-WRITER = """
-import itertools, sys
-import numpy as np
-from encbench import Store
-source, target = Store(sys.argv[1]), Store(sys.argv[2])
-(stored,) = source.records()
-with target.writing():
-    print("ready", flush=True)
-    for turn in itertools.count():
-        # each has another size, so that a mixture of two records is detected
-        arrays = {**stored.arrays, "turn": np.arange(turn % 7)}
-        for number in range(5):
-            record = stored.record.model_copy(update={"key": f"{number:020d}", "steps": turn})
-            target.write(record, arrays, {}, bytes(1000 * (1 + turn % 7)))
-"""
+def write_again_and_again(result, directory, ready):
+    target = Store(directory)
+    with target.writing():
+        ready.send("ready")
+        for turn in itertools.count():
+            # each has another size, so that a mixture of two records is detected
+            arrays = {**result.arrays, "turn": np.arange(turn % 7)}
+            for number in range(5):
+                record = result.record.model_copy(update={"key": f"{number:020d}", "steps": turn})
+                target.write(record, arrays, {}, bytes(1000 * (1 + turn % 7)))
 
 
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # of a fork
 def test_a_writer_killed_at_any_moment_leaves_whole_records_alone(tmp_path, result, caplog):
-    with Store(tmp_path / "source").writing():
-        write(Store(tmp_path / "source"), result)
-    target = Store(tmp_path / "target")
+    target, context = Store(tmp_path), multiprocessing.get_context("fork")
     seen = 0
     for number in range(4):
-        command = [sys.executable, "-c", WRITER, tmp_path / "source", tmp_path / "target"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE) as writer:
-            try:
-                writer.stdout.readline()
-                deadline = time.monotonic() + 0.05 + 0.037 * number
-                while time.monotonic() < deadline:
-                    # each record can be read once it was first written, even while it is replaced
-                    keys = [stored.record.key for stored in target.records()]
-                    assert len(keys) >= seen
-                    seen = len(keys)
-            finally:
-                writer.kill()
+        near, far = context.Pipe(duplex=False)
+        writer = context.Process(target=write_again_and_again, args=(result, tmp_path, far))
+        writer.start()
+        far.close()
+        try:
+            near.recv()
+            deadline = time.monotonic() + 0.05 + 0.037 * number
+            while time.monotonic() < deadline:
+                # each record can be read once it was first written, even while it is replaced
+                keys = [stored.record.key for stored in target.records()]
+                assert len(keys) >= seen
+                seen = len(keys)
+        finally:
+            writer.kill()
+            writer.join()
         assert len(target.records()) >= seen
         with target.writing():
             assert len(target.listed(set_aside=True)) >= seen
-            left = in_records(tmp_path / "target")
+            left = in_records(tmp_path)
         assert not any(name.startswith(".") for name in left)
     assert seen > 0
     assert caplog.text == ""
