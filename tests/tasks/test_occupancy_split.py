@@ -104,6 +104,20 @@ def test_a_grid_is_labelled_at_its_nodes_alone(ball):
     assert torch.equal(y[clear, 0] == 1, radius[clear] < 0.5)
 
 
+@pytest.mark.parametrize("truth", ["winding", "rays"])
+def test_nodes_on_the_surface_of_a_mesh_are_outside(box, truth):
+    task = OccupancyTask(mesh=box, split="grid", cells=10, truth=truth, resolution=16, side=16)
+    nodes = task.epoch(generator())[1].reshape(11, 7, 4)
+    assert nodes[1:-1, 1:-1, 1:-1].all()
+    assert nodes.sum() == 9 * 5 * 2, "at those on the walls rounding would decide"
+
+
+def test_the_formula_of_a_shape_decides_on_its_surface():
+    task = OccupancyTask(mesh="flange", split="grid", cells=40, resolution=16, side=16)
+    x, inside = task.epoch(generator())
+    np.testing.assert_array_equal(inside[:, 0].numpy(), task.solid.occupied(x.numpy()))
+
+
 @pytest.mark.parametrize(
     ("split", "counts"),
     [
