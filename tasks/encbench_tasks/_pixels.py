@@ -158,6 +158,8 @@ def _decode(path: Path, head: bytes, most: int) -> list[Pixels]:
         for index in range(first, min(count, first + most)):
             if index:
                 image.seek(index)
+                if is_tiff and not _known_to_pillow(getattr(image, "tag_v2", {})):
+                    return _decode_tiff(path, most)
             image.load()
             # Pillow applies the orientation of TIFF itself, and then drops the tag
             frames.append(_upright(_from_pillow(image), _orientation(image)))
@@ -165,11 +167,17 @@ def _decode(path: Path, head: bytes, most: int) -> list[Pixels]:
 
 
 def _bits_of_jpeg2000(data: bytes) -> int:
-    """Bits of the deepest sample, by the marker segment SIZ (ISO/IEC 15444-1, A.5.1)."""
+    """Bits of the deepest sample, by the marker segment SIZ (ISO/IEC 15444-1, A.5.1).
+
+    Raises:
+        _Unfit: samples are signed.
+    """
     start = data.index(b"\xff\x4f\xff\x51") + 40
     (count,) = struct.unpack_from(">H", data, start)
-    # the highest bit says whether samples are signed
-    return max((each & 0x7F) + 1 for each in data[start + 2 : start + 2 + 3 * count : 3])
+    sizes = data[start + 2 : start + 2 + 3 * count : 3]
+    if max(sizes) > 0x7F:  # the highest bit
+        raise _Unfit("signed samples have no known range; save unsigned ones")
+    return max(sizes) + 1
 
 
 def _check_maxval(image: ImageFile.ImageFile, data: bytes) -> None:
@@ -198,6 +206,13 @@ def _from_pillow(image: Image.Image) -> Pixels:
         return np.asarray(image, np.float32)[..., None] / np.float32(65535)
     if image.mode in ("I", "F"):
         raise _Unfit(f"32-bit {image.format} has no known range; save it as 16-bit PNG or TIFF")
+    if image.mode == "P" and image.palette:
+        largest, count = (
+            int(np.asarray(image).max(initial=0)),
+            len(image.palette.palette) // len(image.palette.mode),
+        )
+        if largest >= count:  # which Pillow makes black
+            raise _Unfit(f"pixels of colour {largest} of a palette of {count}; save it as RGB")
     if image.has_transparency_data:
         mode = "LA" if image.mode in ("1", "L", "LA", "La") else "RGBA"
     else:
@@ -258,7 +273,7 @@ def _in_unit_range(samples: NDArray[np.generic], bits: int) -> Pixels:
         scaled: NDArray[np.float64] = samples.astype(np.float64) / (2**bits - 1)
         return scaled.astype(np.float32)
     if samples.dtype.kind != "f":
-        raise _Unfit(f"samples of type {samples.dtype} have no known range; save 16-bit ones")
+        raise _Unfit(f"samples of type {samples.dtype} have no known range; save unsigned ones")
     values = samples.astype(np.float64)
     if not np.isfinite(values).all():
         raise _Unfit("some values are not finite (NaN or infinite); replace them")

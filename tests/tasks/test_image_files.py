@@ -272,6 +272,23 @@ def test_a_png_with_fewer_rows_than_its_header_says_is_refused(tmp_path):
         read_pixels(path)
 
 
+def test_a_palette_without_a_pixels_colour_is_refused(tmp_path, chunk):
+    pixels = zlib.compress(bytes([0, 0, 1, 5]))  # a row without a filter
+    parts = [chunk(b"PLTE", bytes(9)), chunk(b"IDAT", pixels), chunk(b"IEND", b"")]
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 3, 1, 8, 3, 0, 0, 0))
+    (tmp_path / "p.png").write_bytes(b"\x89PNG\r\n\x1a\n" + header + b"".join(parts))
+    with pytest.raises(DataError, match=r"p\.png: pixels of colour 5 of a palette of 3; save it"):
+        read_pixels(tmp_path / "p.png")
+
+
+def test_signed_jpeg_2000_is_refused(tmp_path):
+    for samples in (RGB8[..., 0].astype(np.int8), RGB16[..., 0].astype(np.int16)):
+        data = imagecodecs.jpeg2k_encode(samples, level=0, reversible=True)
+        (tmp_path / "s.jp2").write_bytes(data)
+        with pytest.raises(DataError, match=r"signed samples .* save unsigned ones$"):
+            read_pixels(tmp_path / "s.jp2")
+
+
 def test_a_binary_pgm_with_samples_above_its_largest_value_is_refused(tmp_path):
     path = tmp_path / "g.pgm"
     path.write_bytes(b"P5\n2 1\n100\n" + bytes([100, 50]))

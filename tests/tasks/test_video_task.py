@@ -47,6 +47,17 @@ def test_an_animation_is_its_frames(tmp_path, name):
     np.testing.assert_allclose(task.truth, FRAMES / 255, atol=1e-7)
 
 
+def test_each_page_of_a_tiff_is_read_by_its_own_tags(tmp_path):
+    deep = FRAMES[0, ..., 0].astype(np.uint16) * 16 + 15
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        file.write(FRAMES[0, ..., 0], photometric="minisblack")
+        file.write(deep, bitspersample=12, photometric="minisblack")
+        file.write(FRAMES[1, ..., 0], photometric="minisblack")
+    task = VideoTask(video=str(tmp_path / "a.tif"))
+    expected = np.stack([FRAMES[0, ..., :1] / 255, deep[..., None] / 4095, FRAMES[1, ..., :1] / 255])
+    np.testing.assert_allclose(task.truth, expected, atol=1e-7)
+
+
 def test_the_still_picture_of_an_animated_png_is_no_frame(tmp_path):
     still, *frames = map(Image.fromarray, FRAMES)
     still.save(tmp_path / "a.png", save_all=True, append_images=frames, default_image=True)
