@@ -315,17 +315,21 @@ def read_wav(path: Path) -> tuple[int, Samples]:
     content = sound_bytes(path)
     if not content:
         raise DataError(f"{path}: an empty file, of 0 bytes; give a WAV file that holds a sound")
+    order = ">" if content.startswith(b"RIFX") else "<"
+    declared = int.from_bytes(content[4:8], "big" if order == ">" else "little")
+    if content[:4] in (b"RIFF", b"RIFX") and declared >= max(UNKNOWN_SIZE, len(content)):
+        content = content[:4] + struct.pack(f"{order}I", len(content) - 8) + content[8:]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", wavfile.WavFileWarning)  # about chunks without sound
             warnings.filterwarnings("error", "Reached EOF prematurely")
             rate, samples = wavfile.read(BytesIO(content))
-        _check_chunks(content)
+        _check_chunks(content, order)
     # for damaged files, the reader raises anything from ValueError to ZeroDivisionError
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         if isinstance(error, UnboundLocalError):
-            reason = "it has no samples, or no format of them"
+            reason = f"it has no samples, or no format of them, in the {declared} bytes it declares"
         raise DataError(
             f"{path}: cut short, damaged or no WAV file: {reason.rstrip('.')}; replace it by a "
             "whole one, or convert it, as by `ffmpeg -i IN -c:a pcm_s16le OUT.wav`"
@@ -343,10 +347,9 @@ def read_wav(path: Path) -> tuple[int, Samples]:
     return rate, values - 128 if samples.dtype == np.uint8 else values
 
 
-def _check_chunks(content: bytes) -> None:
+def _check_chunks(content: bytes, order: str) -> None:
     """Raise ValueError if samples are missing, or are in several chunks, of which only the last one
     is read."""
-    order = ">" if content.startswith(b"RIFX") else "<"
     # what follows the file's declared end is no chunk
     stop = min(len(content), 8 + struct.unpack_from(f"{order}I", content, 4)[0])
     at, chunks = 12, 0
@@ -365,8 +368,9 @@ def _one_channel(path: Path, channels: Samples, channel: int | None) -> Samples:
     count = channels.shape[1]
     if channel is not None and not 0 <= channel < count:
         raise DataError(
-            f"{path}: channel={channel} of a file of {count}; give 0 to {count - 1}, or leave it "
-            "out for the mean"
+            f"{path}: channel={channel} of a file of {count}; "
+            + (f"give 0 to {count - 1}, or " * (count > 1))
+            + "leave it out for the mean"
         )
     return channels.mean(axis=1) if channel is None else channels[:, channel]
 
@@ -375,10 +379,15 @@ def _cut(path: Path, mono: Samples, rate: int, parts: Mapping[str, Any]) -> Samp
     start, end = parts.get("start", 0.0), len(mono) / rate
     duration = parts.get("duration", end - start)
     first, last = round(start * rate), round((start + duration) * rate)
-    if last > len(mono) or first >= last:
-        length = f" and duration={duration:g}" if "duration" in parts else ""
+    length = f" and duration={duration:g}" if "duration" in parts else ""
+    if last > len(mono) or start >= end:
         raise DataError(
             f"{path}: lasts {end:g} s, but start={start:g}{length} was asked for; give less"
+        )
+    if first >= last:
+        raise DataError(
+            f"{path}: start={start:g}{length} holds no sample at {rate} Hz; give a longer "
+            "duration, or an earlier start"
         )
     return mono[first:last]
 

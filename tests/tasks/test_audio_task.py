@@ -207,9 +207,19 @@ def test_the_constructor_refuses_what_is_out_of_range(parameters):
         (wav(b"\0\1" * 99, more=b"data\2\0\0\0\1\0"), {}, "its samples are in 2 chunks"),
         (wav(np.array([0, np.inf], "<f4").tobytes(), 1, 32, FLOAT), {}, "not finite"),
         (wav(np.full(4, 1.7e308).tobytes(), 2, 64, FLOAT), {}, "or beyond 1e+300"),
-        (b"RIFF" + bytes(4) + wav(b"\0\1" * 9)[8:], {}, "it has no samples, or no format of them"),
+        (b"RIFF" + bytes(4) + wav(b"\0\1" * 9)[8:], {}, "no format of them, in the 0 bytes it"),
         (wav(b"\0\1" * 9), {"duration": 1.0}, "lasts 0.009 s, but start=0 and duration=1"),
         (wav(b"\0\1" * 9), {"start": 1.0}, "lasts 0.009 s, but start=1"),
+        (
+            wav(b"\0\1" * 9),
+            {"duration": 1e-4},
+            "duration=0.0001 holds no sample at 1000 Hz; give a",
+        ),
+        (
+            wav(b"\0\1" * 9),
+            {"channel": 1},
+            "channel=1 of a file of 1; leave it out for",
+        ),
         (wav(b"\0\1" * 9), {"rate": 200}, "1 samples where 2 to 4,194,304 are taken"),
         (wav(b"\0\1" * 9), {"rate": 10**9}, "9,000,000 samples where 2 to"),
     ],
@@ -235,6 +245,18 @@ def test_what_is_no_sound_is_one_line(tmp_path, content, parameters, words):
 )
 def test_what_is_beside_the_samples_is_skipped(tmp_path, content):
     (tmp_path / "a.wav").write_bytes(content)
+    rate, samples = read_wav(tmp_path / "a.wav")
+    assert (rate, len(samples)) == (1000, 99)
+
+
+@pytest.mark.parametrize(
+    ("whole", "data"),
+    [(0xFFFFFFFF, 0xFFFFFFFF), (0x7FFFF024, 0x7FFFF000), (0x80000024, 0x80000000), (1 << 31, 198)],
+)
+def test_a_sound_written_to_a_pipe_is_read_to_its_end(tmp_path, whole, data):
+    content = wav(b"\0\1" * 99)
+    content = b"RIFF" + struct.pack("<I", whole) + content[8:40] + struct.pack("<I", data)
+    (tmp_path / "a.wav").write_bytes(content + b"\0\1" * 99)
     rate, samples = read_wav(tmp_path / "a.wav")
     assert (rate, len(samples)) == (1000, 99)
 

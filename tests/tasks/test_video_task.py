@@ -54,7 +54,9 @@ def test_each_page_of_a_tiff_is_read_by_its_own_tags(tmp_path):
         file.write(deep, bitspersample=12, photometric="minisblack")
         file.write(FRAMES[1, ..., 0], photometric="minisblack")
     task = VideoTask(video=str(tmp_path / "a.tif"))
-    expected = np.stack([FRAMES[0, ..., :1] / 255, deep[..., None] / 4095, FRAMES[1, ..., :1] / 255])
+    expected = np.stack(
+        [FRAMES[0, ..., :1] / 255, deep[..., None] / 4095, FRAMES[1, ..., :1] / 255]
+    )
     np.testing.assert_allclose(task.truth, expected, atol=1e-7)
 
 
