@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from encbench.contracts.metric import Metric
 from encbench.errors import PluginError
-from encbench.metrics.pair import NOT_FINITE, beyond_unit_range
+from encbench.metrics.pair import NOT_FINITE, beyond_unit_range, compared
 
 WINDOW = 11
 SIGMA = 1.5
@@ -152,9 +152,9 @@ class MsSsim(Metric):
             return None, {
                 "reason": f"the smaller side has {smaller} pixels, the window needs {WINDOW}"
             }
-        if not (np.isfinite(got).all() and np.isfinite(expected).all()):
+        if got.shape == expected.shape and compared(self.title, got, expected) is None:
             return None, {"reason": NOT_FINITE}
-        if reason := beyond_unit_range(expected):
+        if expected.size and (reason := beyond_unit_range(expected)):
             return None, {"reason": reason}
         return self.measured(got, expected)
 

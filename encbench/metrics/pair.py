@@ -30,8 +30,13 @@ def compared(metric: str, prediction: ArrayLike, truth: ArrayLike) -> tuple[Valu
         metric: title of the metric, for messages.
 
     Raises:
-        PluginError: the shapes differ, or there are no values.
+        PluginError: the shapes differ, or there are no values, or they are complex.
     """
+    if np.iscomplexobj(prediction) or np.iscomplexobj(truth):
+        raise PluginError(
+            f"{metric} needs real values, got complex ones; give their real and imaginary parts "
+            "as two channels in the task's evaluate()"
+        )
     got, expected = np.asarray(prediction, np.float64), np.asarray(truth, np.float64)
     if got.shape != expected.shape or got.size == 0:
         raise PluginError(

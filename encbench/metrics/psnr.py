@@ -26,7 +26,7 @@ def psnr(prediction: ArrayLike, truth: ArrayLike) -> float:
         return math.nan
     got, expected = pair
     mse = float(np.mean(np.square(got - expected)))
-    return math.inf if mse == 0 else -10 * math.log10(mse)
+    return math.inf if mse == 0 else 0.0 - 10 * math.log10(mse)  # 0 dB without a sign
 
 
 class Psnr(Metric):

@@ -24,11 +24,14 @@ def snr(prediction: ArrayLike, truth: ArrayLike) -> float:
     pair = compared("SNR", prediction, truth)
     if pair is None:
         return math.nan
-    got, expected = pair
+    # scaled by a power of two, so that squares neither overflow nor vanish
+    _, exponent = np.frexp(max(np.abs(part).max() for part in pair))
+    got, expected = (np.ldexp(part, -exponent) for part in pair)
     signal, noise = float(np.sum(expected**2)), float(np.sum((got - expected) ** 2))
     if noise == 0:
         return math.inf
-    return 10 * math.log10(signal / noise) if signal else -math.inf
+    ratio = signal / noise
+    return 10 * math.log10(ratio) if ratio else -math.inf
 
 
 class Snr(Metric):

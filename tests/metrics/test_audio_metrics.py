@@ -29,6 +29,9 @@ def test_snr_depends_on_the_scale():
     assert Snr()(0.5 * TRUTH, TRUTH).value == pytest.approx(20 * math.log10(2))
     assert Snr()(0 * TRUTH, TRUTH).value == 0
     assert Snr()(TRUTH, TRUTH).value == math.inf
+    for scale in (1e-200, 1e300):
+        assert Snr()(0.5 * TRUTH * scale, TRUTH * scale).value == pytest.approx(20 * math.log10(2))
+    assert Snr()([1e200], [1.0]).value < -3000
 
 
 def test_log_spectral_distance_is_that_of_scipys_transform():

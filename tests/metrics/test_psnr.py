@@ -70,8 +70,16 @@ def test_shapes_that_differ_are_refused_even_where_numpy_would_broadcast():
 
 def test_psnr_states_unit_and_direction():
     value = Psnr()(np.zeros((2, 2, 1)), np.ones((2, 2, 1)))
-    assert (value.value, value.unit, value.direction) == (0.0, "dB", "higher")
+    assert (str(value.value), value.unit, value.direction) == ("0.0", "dB", "higher")
     assert Psnr.range == (0.0, math.inf)
+
+
+@pytest.mark.parametrize("metric", [Psnr, MsSsim, Ssim])
+def test_complex_values_and_images_without_channels_are_refused(metric):
+    with pytest.raises(PluginError, match="needs real values, got complex ones; give their real"):
+        metric()(np.full((16, 16, 1), 1j), np.zeros((16, 16, 1)))
+    with pytest.raises(PluginError, match=r"at least one value, got shapes \(16, 16, 0\)"):
+        metric()(np.zeros((16, 16, 0)), np.zeros((16, 16, 0)))
 
 
 @pytest.mark.parametrize("metric", [Psnr, MsSsim, Ssim])
