@@ -129,7 +129,13 @@ def folder_images(folder: Path) -> list[Path]:
 
 
 def expanded(name: str) -> Path:
-    """The path that a name means; ``~`` is the user's home."""
+    """The path that a name means; ``~`` is the user's home.
+
+    Raises:
+        DataError: the name is empty.
+    """
+    if not name:
+        raise DataError("an empty name; give that of a built-in, or the path of a file")
     try:
         return Path(name).expanduser()
     except RuntimeError:  # "~somebody" who has no home here is a file's name

@@ -64,6 +64,9 @@ def settled(
     Raises:
         ParameterError: a parameter is out of its range, or is given and has no effect.
     """
+    for name, value in parameters.items():
+        if name.endswith("seed") and value is not None and value < 0:
+            raise ParameterError(f"task {task!r}: {name} must be at least 0, got {value}")
     split, noise = parameters.get("split", "all"), parameters.get("noise", 0.0)
     stride = parameters.get("stride")
     if not noise >= 0:

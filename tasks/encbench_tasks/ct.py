@@ -24,6 +24,8 @@ DEFAULT_IMAGE = "shepp_logan_phantom"
 USES: Uses = {"noise_seed": (("noise",), 0)}
 MOST_LENGTHS = 1 << 27
 """Maximum number of line lengths in memory; each pixel has at most two per angle."""
+MOST_ANGLES = 1 << 12
+"""Maximum number of angles, which are computed one after the other."""
 Array = NDArray[np.float64]
 
 
@@ -78,10 +80,11 @@ class CtTask(GridTask):
         ] = None,
     ) -> None:
         settled("ct", {"noise": noise, "noise_seed": noise_seed}, USES)
-        if side < 8 or angles < 1 or 2 * angles * side**2 > MOST_LENGTHS:
+        in_range = side >= 8 and 1 <= angles <= MOST_ANGLES
+        if not in_range or 2 * angles * side**2 > MOST_LENGTHS:
             raise ParameterError(
-                "task 'ct': side must be at least 8, angles at least 1, and angles · side² at most "
-                f"{MOST_LENGTHS // 2:,}, got side={side} and angles={angles}"
+                f"task 'ct': side must be at least 8, angles from 1 to {MOST_ANGLES:,}, and angles "
+                f"· side² at most {MOST_LENGTHS // 2:,}, got side={side} and angles={angles}"
             )
         path = locate_image(image)
         pixels = with_channels(read_pixels(path), "grey")

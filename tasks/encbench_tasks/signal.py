@@ -42,6 +42,8 @@ SIDES = {1: 512, 2: 64, 3: 32}
 COUNTS = {"sines": 8, "star": 16, "sierpinski": 5, "spheres": 8}
 MOST_POINTS = 1 << 22
 """Maximum number of points: values, phases and errors are in memory as float64."""
+MOST_TERMS = 1 << 30
+"""Maximum number of sines or balls, times points: some ten seconds."""
 KIND_USES: Mapping[str, Mapping[str, Any]] = {
     "bandwidth": dict.fromkeys(("noise", "sines", "chirp"), 8),
     "count": COUNTS,
@@ -69,8 +71,8 @@ class SignalTask(GridTask):
         dim: d. Default 1; 2 for star and sierpinski, 3 for spheres.
         side: cells along each axis. Default 512, 64 or 32 in one, two or three dimensions.
         bandwidth: highest frequency of noise, sines and chirp [cycles per unit]; default 8.
-        count: number of sines (default 8), of the star's spokes (16), of the triangle's
-            subdivisions (5), or of balls (8).
+        count: number of sines (default 8, at most the bandwidth), of the star's spokes (16), of the
+            triangle's subdivisions (5), or of balls (8).
         seed: draws phases, directions and balls; default 0. It is not the cell's seed.
         split: which points are trained on: "all"; "checker", every second one; "random", a
             fraction; "grid", those of every ``stride``-th row.
@@ -303,8 +305,17 @@ def complete(parameters: Mapping[str, Any]) -> dict[str, Any]:
             f"side, or a smaller {reason.partition('=')[0]}"
         )
     if kind == "sines" and count > bandwidth:
+        if parameters.get("count") is None:
+            count = found["count"] = bandwidth
+        else:
+            raise _refused(
+                f"count={count} sines need as many whole frequencies; give bandwidth={count} or "
+                f"more, or count={bandwidth} or less"
+            )
+    if kind in ("sines", "spheres") and count * side**dim > MOST_TERMS:
         raise _refused(
-            f"count={count} sines need as many whole frequencies; give bandwidth={count} or more"
+            f"count={count:,} {kind} at {side**dim:,} points take too long; give "
+            f"count={MOST_TERMS // side**dim:,} or less, or a smaller side"
         )
     return found
 

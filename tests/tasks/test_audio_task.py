@@ -261,6 +261,11 @@ def test_a_sound_written_to_a_pipe_is_read_to_its_end(tmp_path, whole, data):
     assert (rate, len(samples)) == (1000, 99)
 
 
+def test_an_empty_name_is_said_to_be_empty():
+    with pytest.raises(DataError, match="an empty name; give that of a built-in, or the path of"):
+        AudioTask(sound="")
+
+
 def test_a_folder_is_no_sound(tmp_path):
     with pytest.raises(DataError, match="cannot be read: Is a directory; give the path of a WAV"):
         read_wav(tmp_path)

@@ -132,7 +132,12 @@ def test_the_kernel_is_taken_at_pixels_of_the_disc():
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"angles": 0}, "angles at least 1"),
+        ({"angles": 0}, "angles from 1 to 4,096"),
+        (
+            {"angles": 10**6, "side": 8},
+            "angles from 1 to 4,096, and .* got side=8 and angles=1000000",
+        ),
+        ({"noise": 0.1, "noise_seed": -1}, "noise_seed must be at least 0, got -1"),
         ({"side": 4}, "side must be at least 8"),
         ({"side": 400, "angles": 1000}, "at most 67,108,864"),
         ({"noise_seed": 1}, "noise_seed=1 has no effect with noise=0; leave"),

@@ -436,6 +436,12 @@ def test_unusual_files_are_read(tmp_path, name, data):
         ("page.stl", b"<html>404</html>" * 10, "neither text that begins with solid nor binary"),
         ("none.stl", b"solid nothing\nendsolid nothing", "empty, without vertices and faces"),
         ("zero.obj", obj(TRIANGLES, back=1), "vertex 0, but vertices are counted from 1"),
+        (
+            "far.obj",
+            obj(TRIANGLES).replace(b"f 5", b"f 12"),
+            "vertex 12, .* has 10, counted from 1",
+        ),
+        ("back.obj", obj(TRIANGLES).replace(b"f 5", b"f -12"), "vertex -12, but 10 vertices come"),
         ("cut.obj", obj(TRIANGLES)[:-6], "damaged: ends at byte .*, within a face"),
         ("part.obj", obj(TRIANGLES).replace(b"f 5", b"f 5.0"), "'5.0' where a whole number"),
         ("binary.off", b"OFF BINARY\n\0\0\0\x08", "binary; save it as text"),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from encbench_tasks.signal import SignalTask
+from encbench_tasks.signal import SignalTask, complete
 
 from encbench import ParameterError, Suite, plan
 from encbench.metrics.psnr import psnr
@@ -106,7 +106,8 @@ def test_one_sphere_is_what_lies_nearest_to_its_centre(dim):
         ({"kind": "sierpinski", "side": 31}, "needs side=32 or more for count=5, got side=31"),
         ({"kind": "sierpinski", "count": 10**9}, "needs side="),
         ({"kind": "star", "side": 16}, "needs side=32 or more for count=16"),
-        ({"kind": "sines", "bandwidth": 3, "count": 4}, "count=4 sines need as many"),
+        ({"kind": "sines", "bandwidth": 3, "count": 4}, "bandwidth=4 or more, or count=3 or less"),
+        ({"kind": "spheres", "count": 10**6}, "take too long; give count=32,768 or less, or a"),
         ({"dim": 3, "side": 200}, "8,000,000 points"),
         ({"stride": 3}, "stride=3 has no effect with split=all"),
     ],
@@ -121,7 +122,8 @@ def test_what_has_no_effect_or_no_room_is_refused_in_planning(parameters, words)
 
 
 @pytest.mark.parametrize(
-    "parameters", [{"kind": "nois"}, {"side": 1}, {"bandwidth": 0}, {"dim": 4}, {"noise": -1}]
+    "parameters",
+    [{"kind": "nois"}, {"side": 1}, {"bandwidth": 0}, {"dim": 4}, {"noise": -1}, {"seed": -1}],
 )
 def test_the_constructor_refuses_what_is_out_of_range(parameters):
     with pytest.raises(ParameterError, match="task 'signal': "):
@@ -133,6 +135,8 @@ def test_what_is_not_given_is_filled_in_and_decides_the_data():
     one, two = (cell.task.parameters for cell in plan(suite, default_registry()))
     assert one == {"kind": "noise", "dim": 1, "side": 512, "bandwidth": 8, "seed": 0}
     assert two["side"] == 64
+    counts = [complete({"kind": "sines", "bandwidth": n})["count"] for n in (4, 8, 16)]
+    assert counts == [4, 8, 8]
     hashes = [SignalTask.data_hash(**p) for p in ({}, one, two, {"split": "grid"}, {"seed": 1})]
     assert hashes[0] == hashes[1] == hashes[3]
     assert len(set(hashes)) == 3

@@ -102,6 +102,9 @@ def _read_obj(data: bytes) -> tuple[Array, Indices]:
                 face = _wholes([word.partition(b"/")[0] for word in words])
                 if 0 in face:
                     raise ValueError("a face has the vertex 0, but vertices are counted from 1")
+                if min(face, default=0) < -len(vertices):
+                    before = f"but {len(vertices)} vertices come before it"
+                    raise ValueError(f"a face has the vertex {min(face)}, {before}")
                 # negative numbers count back from the last vertex
                 corners.append([i - 1 if i > 0 else len(vertices) + i for i in face])
     if corners and len(corners[-1]) < 3 and not data.endswith((b"\n", b"\r")):

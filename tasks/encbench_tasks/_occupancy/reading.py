@@ -71,9 +71,10 @@ def read_triangles(path: Path) -> Triangles:
         raise DataError(f"{path}: {what}, where triangles are needed; {mend}")
     if faces.min() < 0 or faces.max() >= len(vertices):
         wrong = faces.min() if faces.min() < 0 else faces.max()
+        first = int(suffix == ".obj")
         raise DataError(
-            f"{path}: a face has the vertex {wrong}, the mesh has {len(vertices)}, counted from 0; "
-            "correct the file"
+            f"{path}: a face has the vertex {wrong + first}, the mesh has {len(vertices)}, counted "
+            f"from {first}; correct the file"
         )
     bad = int((~np.isfinite(vertices[np.unique(faces)])).any(axis=1).sum())
     if bad:
