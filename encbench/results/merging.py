@@ -195,11 +195,13 @@ def _normal(suite: dict[str, Any]) -> dict[str, Any] | None:
         valid = Suite.model_validate(suite)
     except ValueError:
         return None
-    # a setting of training that equals its default still takes precedence over the task's own
-    training = valid.as_asked().get("training", {})
-    given = {key: value for key, value in training.items() if value is not None}
-    settings = explicit_settings(suite) | {"training": given}
-    return {"description": "", "seeds": [0]} | settings
+    # a setting that equals its default still takes precedence over the task's own
+    asked = valid.as_asked()
+    given = {
+        section: {key: value for key, value in asked.get(section, {}).items() if value is not None}
+        for section in ("network", "training")
+    }
+    return {"description": "", "seeds": [0]} | explicit_settings(suite) | given
 
 
 def _united(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any] | None:

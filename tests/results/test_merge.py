@@ -6,6 +6,7 @@ import os
 import shutil
 import struct
 import zlib
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -16,8 +17,12 @@ from PIL import Image
 
 from encbench import Store, StoreError, Suite, UsageError, run_suite
 from encbench.cli.merge import merge_folders as verb
+from encbench.contracts.task import NetworkDefaults
 from encbench.results.merging import merge, merged_suites
-from encbench.suite.config import cell_key
+from encbench.suite.config import NetworkConfig, TrainingConfig, cell_key
+from encbench.suite.file import entries
+from encbench.suite.plan import keyed_plan
+from tests.sample_plugin import NotANumber, Scaled, Wave, module, registry_of
 
 
 @pytest.fixture(scope="module")
@@ -493,6 +498,44 @@ def test_a_setting_that_equals_its_default_is_not_the_same_as_none(suite):
     suites = [asked(suite, seeds=[seed], training=t) for seed, t in enumerate(TRAININGS)]
     assert merged_suites(suites) == suites
     assert len(merged_suites([asked(suite, seeds=[0]), asked(suite, seeds=[1], network={})])) == 1
+
+
+class OwnSettings(Wave):
+    """A task each of whose settings differs from the default of all tasks."""
+
+    network: ClassVar = NetworkDefaults(width=8, depth=1, parameterization="standard")
+    training: ClassVar = {
+        **{"optimizer": "adam", "schedule": "cosine", "lr": 0.1, "lr_factor": 2.0},
+        **{"encoding_lr_factor": 2.0, "batch_size": 7, "steps": 9, "evaluations": 3},
+        "matmul_precision": "high",
+    }
+
+
+DEFAULTS = {
+    f"{section}.{key}": value
+    for section, model in (("network", NetworkConfig()), ("training", TrainingConfig()))
+    for key, value in model
+} | {"ntk.points": 1024, "training.epochs": 100}
+
+
+@pytest.mark.parametrize("setting", DEFAULTS)
+@pytest.mark.parametrize("mixed", [False, True])
+def test_merged_suites_plan_the_cells_of_their_parts(setting, mixed):
+    """A setting given at its default takes precedence over the task's own."""
+    section, key = setting.split(".")
+    task = {"own": OwnSettings}
+    registry = registry_of(ours=module(encodings={"scaled": Scaled, "nan": NotANumber}, tasks=task))
+    given = {section: {key: DEFAULTS[setting]}}
+    if setting == "training.optimizer":
+        given[section]["lr"] = 1.0
+    parts = [
+        Suite(encodings=entries([encoding]), tasks=entries(["own"]), **settings)
+        for encoding, settings in (("scaled", given), ("nan", {} if mixed else given))
+    ]
+    planned = set().union(*(keyed_plan(part, registry) for part in parts))
+    merged = merged_suites([part.as_asked() for part in parts])
+    again = (keyed_plan(Suite.model_validate(suite), registry) for suite in merged)
+    assert set().union(*again) == planned
 
 
 def test_a_merged_folder_names_the_suites_of_all(folders, tmp_path):
