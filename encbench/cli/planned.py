@@ -15,7 +15,7 @@ from encbench.errors import EncbenchError, UsageError, error_line, plural
 from encbench.plugins.registry import Registry
 from encbench.suite.config import CellConfig, NetworkConfig, cell_key
 from encbench.suite.labels import cell_names, unique_labels
-from encbench.suite.protocol import protocol_parts, rate_in_words, several
+from encbench.suite.protocol import batch, protocol_parts, rate_in_words, several
 
 
 def print_plan(
@@ -118,7 +118,12 @@ def _protocol(cells: Sequence[CellConfig]) -> str:
     )
     points = several("all" if (n := c.ntk.points) == "all" else f"up to {n}" for c in cells)
     spectra = f"spectra of {points} points" if any(c.ntk.points for c in cells) else "no spectra"
-    return "; ".join([*protocol_parts(cells, rate_in_words(rates), several(lengths)), spectra])
+    return "; ".join(
+        [
+            *protocol_parts(cells, rate_in_words(rates), several(lengths), map(batch, training)),
+            spectra,
+        ]
+    )
 
 
 def print_estimate(

@@ -91,6 +91,9 @@ class Record(Data):
     epochs: float = 0.0
     training_points: int | None = None
     """Number of points trained on; an epoch with the same points as the one before is not added."""
+    batch_size: int | None = None
+    """Number of points of a step, which is that of an epoch if the cell's batch size is larger;
+    None if training did not begin, and in records made before this field existed."""
     step_method: str | None = None
     """How a step was computed: "layerwise", or "autograd" and the reason."""
     splittable: bool = False
@@ -139,7 +142,7 @@ class Record(Data):
     @model_serializer(mode="wrap")
     def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Omit these fields if they are empty, as in files written before they existed."""
-        later = ("baselines", "line_titles", "linearized", "own_loss", "splittable")
+        later = ("baselines", "batch_size", "line_titles", "linearized", "own_loss", "splittable")
         return {k: v for k, v in handler(self).items() if v or k not in later}
 
     @property

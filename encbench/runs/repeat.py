@@ -13,7 +13,7 @@ from encbench.results.agreement import EnvironmentChange
 from encbench.results.records import CellResult, Record
 from encbench.runs.executors.local import InProcess
 from encbench.runs.interface import Event, RunOptions
-from encbench.suite.config import CellConfig, PluginRef, TrainingConfig
+from encbench.suite.config import CellConfig, PluginRef
 
 
 @dataclass
@@ -41,12 +41,7 @@ def prepare(record: Record, registry: Registry, device: str | None = None) -> Re
     """
     source = record.provenance
     then = "cpu" if source.device == "cpu" else "cuda"
-    cell = record.cell
-    if record.steps:
-        # a batch larger than the epoch was the task's default, which the record does not say
-        training = TrainingConfig.model_construct(set(), **dict(cell.training))
-        cell = cell.model_copy(update={"training": training})
-    rerun = Rerun(cell, resolve_device(device) if device else then, source.threads)
+    rerun = Rerun(record.cell, resolve_device(device) if device else then, source.threads)
     if device is None and then == "cuda" and not gpus():
         rerun.device = "cpu"
         rerun.remarks.append(

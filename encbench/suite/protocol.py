@@ -19,10 +19,14 @@ def several(values: Iterable[str]) -> str:
     return " or ".join([", ".join(shown[:-1]), shown[-1]] if shown[1:] else shown) or "no"
 
 
-def batch(training: TrainingConfig) -> str:
-    """Number of points per step: "1,024", or "all"."""
+def batch(training: TrainingConfig, used: int | None = None) -> str:
+    """Number of points per step: "1,024", or "all".
+
+    Args:
+        used: the number in a record, which is smaller if an epoch has fewer points.
+    """
     size = training.batch_size
-    return size if isinstance(size, str) else f"{size:,}"
+    return size if isinstance(size, str) else f"{used or size:,}"
 
 
 def rate_in_words(used: Iterable[tuple[TrainingConfig, str]]) -> str:
@@ -51,17 +55,20 @@ def networks_in_words(cells: Sequence[CellConfig]) -> str:
     )
 
 
-def protocol_parts(cells: Sequence[CellConfig], rate: str, length: str) -> list[str]:
+def protocol_parts(
+    cells: Sequence[CellConfig], rate: str, length: str, batches: Iterable[str]
+) -> list[str]:
     """Optimizer and schedule with the learning rate, steps and batches, and the networks.
 
     Args:
         rate: from ``rate_in_words``, or "tuned for each encoding".
         length: length of the training, such as "2,500 steps" or "50 epochs".
+        batches: ``batch`` of each cell.
     """
     training = [cell.training for cell in cells]
     return [
         f"{several(t.optimizer for t in training)}, {several(t.schedule for t in training)} "
         f"learning rate, {rate}",
-        f"{length} of {several(map(batch, training))} points",
+        f"{length} of {several(batches)} points",
         networks_in_words(cells),
     ]

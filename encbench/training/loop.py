@@ -25,7 +25,7 @@ from encbench.contracts.task import (
     check_values,
     epoch_of,
 )
-from encbench.errors import ParameterError, PluginError, bounded
+from encbench.errors import PluginError, bounded
 from encbench.network.mlp import CoordinateMLP
 from encbench.suite.config import TrainingConfig
 from encbench.training.bands import BandErrors, band_steps, bands_of
@@ -72,6 +72,8 @@ class Training:
     """Errors by frequency, for tasks whose target lies on a regular grid."""
     points: int = 0
     """Number of points trained on; an epoch equal to the one before is not counted again."""
+    batch_size: int = 0
+    """Number of points of a step; the last one of an epoch may have fewer."""
     how: str = ""
     """Method of computing a step, and the reason if it is not the fastest one."""
 
@@ -126,27 +128,12 @@ def predictor(model: nn.Module, task: Task) -> Predict:
 
 
 def batch_of(config: TrainingConfig, points: int) -> int:
-    """Number of points of a step: the batch size, or those of an epoch if there are fewer.
-
-    Raises:
-        ParameterError: the batch size was set explicitly and exceeds the points of an epoch.
-    """
-    if config.batch_size == "all":
-        return points
-    if config.batch_size > points and "batch_size" in config.model_fields_set:
-        raise ParameterError(
-            f"batch_size={config.batch_size} exceeds the {points} points of an epoch; "
-            f'choose at most {points}, or "all"'
-        )
-    return min(config.batch_size, points)
+    """Number of points of a step: the batch size, or those of an epoch if there are fewer."""
+    return points if config.batch_size == "all" else min(config.batch_size, points)
 
 
 def total_steps(config: TrainingConfig, points: int) -> int:
-    """Total number of optimizer steps.
-
-    Raises:
-        ParameterError: as ``batch_of``.
-    """
+    """Total number of optimizer steps."""
     batch = batch_of(config, points)
     if config.steps is not None:
         return config.steps
@@ -207,7 +194,7 @@ def train(
     )
     predict = predictor(model, task)
     result = Training() if result is None else result
-    result.how = step.how
+    result.how, result.batch_size = step.how, batch
     losses = torch.empty(steps, device=device)
     callbacks = dict(at_step or {})
     evaluate_at = _spread(steps, config.evaluations)

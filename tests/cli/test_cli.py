@@ -240,7 +240,6 @@ def test_misuse_is_one_clear_line_and_an_exit_code(tmp_path, arguments, code, wo
     ("arguments", "words"),
     [
         (["-o", "/proc/nowhere"], ["cannot write /proc/"]),
-        (["--batch-size", "100000"], ["batch_size=100000 exceeds", "points of an epoch"]),
         (["-t", "occupancy:mesh=empty.ply"], ["the file is empty"]),
     ],
 )

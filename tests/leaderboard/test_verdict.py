@@ -111,6 +111,8 @@ def test_the_protocol_says_what_differs(results: Results) -> None:
     text = protocol(board_of(results), None)
     assert text.startswith("**Protocol**: no points held out (split = all); adam or sgd, constant")
     assert "of 32 or 64 points" in text
+    add(results, "c", 30.0, training={"batch_size": 256}, batch_size=48)
+    assert "of 32, 64 or 48 points" in protocol(board_of(results), None)
     assert text.endswith("1 seed.")
 
 

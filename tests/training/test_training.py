@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from encbench import CoordinateMLP, Encoding, ParameterError
+from encbench import CoordinateMLP, Encoding
 from encbench.suite.config import TrainingConfig
 from encbench.training.loop import Diverged, Training, predictor, total_steps, train
 from encbench.training.optimizers import Adam, Sgd
@@ -373,12 +373,10 @@ def test_epochs_count_the_last_short_batch(config, points, steps):
     assert total_steps(TrainingConfig(batch_size=4, **config), points) == steps
 
 
-def test_a_batch_larger_than_the_epoch_is_refused():
-    with pytest.raises(ParameterError, match="batch_size=99 exceeds the 64 points"):
-        total_steps(TrainingConfig(batch_size=99, steps=1), 64)
-
-
-def test_a_batch_larger_than_the_epoch_that_nobody_set_is_the_whole_epoch():
+def test_a_batch_larger_than_the_epoch_is_reduced_to_it():
+    model, task, config = setup(batch_size=99, steps=3)
+    result = train(model, task, config, lr=0.1, **generators())
+    assert (result.batch_size, result.epochs) == (64, 3)
     assert total_steps(TrainingConfig(epochs=3), 64) == 3
 
 

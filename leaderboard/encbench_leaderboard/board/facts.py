@@ -212,6 +212,7 @@ class Facts:
     curve: str
     activation: str | None
     steps: int
+    batch_size: int | None
     training_points: int | None
     values_to_fit: int | None
     """Training points × outputs; None if unknown, or if the loss does not compare the outputs with
@@ -332,6 +333,7 @@ def _extract(records: Sequence[StoredRecord]) -> tuple[list[tuple[Any, ...]], np
             curve=record.curve,
             activation=record.activation,
             steps=record.steps,
+            batch_size=record.batch_size,
             training_points=points,
             values_to_fit=to_fit,
             own_loss=record.own_loss,

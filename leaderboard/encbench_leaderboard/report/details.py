@@ -90,7 +90,7 @@ def _settings(record: Record) -> str:
         " × ".join(f"{name} {n}" for name, n in record.network.items()),
         record.activation,
         f"{network.parameterization} parameterization, {training.optimizer}{schedule}, "
-        f"batch {batch(training)}",
+        f"batch {batch(training, record.batch_size)}",
         lr,
         f"{plural(record.steps, 'step')}, {length} epoch{'' if length == '1' else 's'}",
         "" if method in (None, "layerwise") else one_line(f"steps {method}", ABOUT),

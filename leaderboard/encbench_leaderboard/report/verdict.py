@@ -10,7 +10,7 @@ import numpy as np
 
 from encbench.errors import plural, with_minus
 from encbench.runs.tuning_report import TuneResult
-from encbench.suite.protocol import protocol_parts, rate_in_words, several
+from encbench.suite.protocol import batch, protocol_parts, rate_in_words, several
 from encbench_leaderboard.board.facts import Facts
 from encbench_leaderboard.board.lead import Lead, lead, smallest_gap
 from encbench_leaderboard.board.no_network import HELD_OUT
@@ -216,9 +216,10 @@ def protocol(task: TaskBoard, tuned: TuneResult | None) -> str:
         rate = f"tuned for each encoding{f' but {_listed(others)}' if others else ''}"
     length = f"{span({one.steps for one in facts if one.status == 'ok'} or [0])} steps"
     settings = {(id(one.cell.network), id(one.cell.training)): one.cell for one in facts}
+    batches = (batch(one.cell.training, one.batch_size) for one in facts)
     parts = [
         *_split(facts),
-        *protocol_parts(list(settings.values()), rate, length),
+        *protocol_parts(list(settings.values()), rate, length, batches),
         plural(len({one.cell.seed for one in facts}), "seed"),
     ]
     if task.targets:
