@@ -82,6 +82,11 @@ class NetworkConfig(Settings):
         return ", ".join(parts)
 
 
+MOST_STEPS = 10**9
+"""Maximum length of training: the losses of all steps stay in memory, 4 GB."""
+Length = Annotated[int, Field(ge=1, le=MOST_STEPS)]
+
+
 class TrainingConfig(Settings):
     """Settings of training."""
 
@@ -95,8 +100,8 @@ class TrainingConfig(Settings):
     ] = 1.0
     batch_size: Annotated[int, Field(ge=1)] | Literal["all"] = 256
     """Number of points per step; "all": those of an epoch."""
-    epochs: Annotated[int, Field(ge=1)] | None = None
-    steps: Annotated[int, Field(ge=1)] | None = None
+    epochs: Length | None = None
+    steps: Length | None = None
     evaluations: Annotated[int, Field(ge=1, description="points on the quality curve")] = 32
     matmul_precision: Literal["highest", "high", "medium"] = "highest"
     """Precision of float32 matrix products in training, by torch's names: "high" allows TF32 and

@@ -25,9 +25,9 @@ from encbench.contracts.task import (
     check_values,
     epoch_of,
 )
-from encbench.errors import PluginError, bounded
+from encbench.errors import ParameterError, PluginError, bounded
 from encbench.network.mlp import CoordinateMLP
-from encbench.suite.config import TrainingConfig
+from encbench.suite.config import MOST_STEPS, TrainingConfig
 from encbench.training.bands import BandErrors, band_steps, bands_of
 from encbench.training.layers import Layers, why_not_layerwise
 from encbench.training.step import make_step
@@ -133,12 +133,22 @@ def batch_of(config: TrainingConfig, points: int) -> int:
 
 
 def total_steps(config: TrainingConfig, points: int) -> int:
-    """Total number of optimizer steps."""
+    """Total number of optimizer steps.
+
+    Raises:
+        ParameterError: the epochs have more than ``MOST_STEPS`` steps.
+    """
     batch = batch_of(config, points)
     if config.steps is not None:
         return config.steps
     assert config.epochs is not None, "planning sets epochs if steps are not given"
-    return config.epochs * math.ceil(points / batch)
+    steps = config.epochs * math.ceil(points / batch)
+    if steps > MOST_STEPS:
+        raise ParameterError(
+            f"epochs = {config.epochs} are {steps} steps of {batch} points; expected at most "
+            f"{MOST_STEPS} steps: train for fewer epochs, or give a larger batch_size"
+        )
+    return steps
 
 
 def train(
@@ -197,7 +207,7 @@ def train(
     result.how, result.batch_size = step.how, batch
     losses = torch.empty(steps, device=device)
     callbacks = dict(at_step or {})
-    evaluate_at = _spread(steps, config.evaluations)
+    evaluate_at = spread_evaluations(steps, config.evaluations)
     stops = sorted({*evaluate_at, *callbacks, *range(CHECK_EVERY, steps, CHECK_EVERY), steps})
     banded: set[int] = set()
     with following():
@@ -323,8 +333,10 @@ def _is_finite(model: nn.Module) -> bool:
     return all(bool(torch.isfinite(parameter).all()) for parameter in model.parameters())
 
 
-def _spread(steps: int, count: int) -> set[int]:
+def spread_evaluations(steps: int, count: int) -> set[int]:
     """At most ``count`` steps up to the last, denser at the start, where the curve is steep."""
+    if count >= 2 * steps:
+        return set(range(1, steps + 1))  # then adjacent fractions are less than a step apart
     fractions = np.linspace(0, 1, count + 1)[1:] ** 2
     return {max(1, round(steps * fraction)) for fraction in fractions}
 

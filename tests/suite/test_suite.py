@@ -56,6 +56,10 @@ def test_entries_are_text_or_tables(tmp_path):
             ["training.lr = -1.0", "greater than 0"],
         ),
         (
+            'encodings = ["a"]\ntasks = ["b"]\n[training]\nsteps = 10000000000000',
+            ["training.steps = 10000000000000", "less than or equal to 1000000000"],
+        ),
+        (
             'encodings = ["a"]\ntasks = ["b"]\n[training]\nbatch_size = "big"',
             ["training.batch_size = 'big'", "integer"],
         ),

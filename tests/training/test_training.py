@@ -6,9 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from encbench import CoordinateMLP, Encoding
+from encbench import CoordinateMLP, Encoding, ParameterError
 from encbench.suite.config import TrainingConfig
-from encbench.training.loop import Diverged, Training, predictor, total_steps, train
+from encbench.training.loop import (
+    Diverged,
+    Training,
+    predictor,
+    spread_evaluations,
+    total_steps,
+    train,
+)
 from encbench.training.optimizers import Adam, Sgd
 from encbench.training.schedules import Constant
 from tests.sample_plugin import Scaled, Wave
@@ -371,6 +378,21 @@ def test_callbacks_come_after_exactly_that_many_steps():
 )
 def test_epochs_count_the_last_short_batch(config, points, steps):
     assert total_steps(TrainingConfig(batch_size=4, **config), points) == steps
+
+
+def test_more_evaluations_than_steps_are_one_after_each_step():
+    for steps in range(1, 40):
+        for count in (2 * steps - 1, 2 * steps, 2 * steps + 1, 9 * steps):
+            fractions = (place / count for place in range(1, count + 1))
+            assert spread_evaluations(steps, count) == {
+                max(1, round(steps * f**2)) for f in fractions
+            }
+    assert spread_evaluations(3, 10**18) == {1, 2, 3}
+
+
+def test_epochs_of_too_many_steps_are_refused():
+    with pytest.raises(ParameterError, match="are 2000000000 steps of 4 points; expected at most"):
+        total_steps(TrainingConfig(batch_size=4, epochs=10**9), 8)
 
 
 def test_a_batch_larger_than_the_epoch_is_reduced_to_it():
