@@ -227,7 +227,7 @@ class Registry:
         cls = offer.load()
         parameters = validate_parameters(kind, name, cls, given)
         defaults = {parameter.name: parameter.default for parameter in parameters_of(cls)}
-        changed = {key: value for key, value in parameters.items() if value != defaults[key]}
+        changed = {key: _sorted(v) for key, v in parameters.items() if v != defaults[key]}
         builtin = offer.distribution == "encbench"
         short = offer.name if builtin else f"{offer.distribution}:{offer.name}"
         return offer, parameters, format_selector(short, changed)
@@ -328,3 +328,10 @@ def taking(offers: Iterable[Offer], given: Mapping[str, Any]) -> list[tuple[Offe
 def default_registry() -> Registry:
     """The registry of all plug-ins of this environment."""
     return Registry(default_host())
+
+
+def _sorted(value: Any) -> Any:
+    """The value with the keys of all its tables in order."""
+    if isinstance(value, Mapping):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    return [_sorted(item) for item in value] if isinstance(value, list) else value

@@ -179,6 +179,15 @@ class _Several(torch.optim.Optimizer):
             optimizer.step()
 
 
+NOT_HERE = {
+    "lr": "give training.lr instead",
+    "maximize": "training minimizes the loss",
+    "capturable": "encbench sets it where it applies",
+    "differentiable": "no gradient passes through a step",
+}
+"""Arguments of torch's constructors that are refused, and why."""
+
+
 class TorchOptimizer(Optimizer):
     """Any class of torch.optim, given by its name and the arguments of its constructor.
 
@@ -202,6 +211,8 @@ class TorchOptimizer(Optimizer):
             )
         self.cls = getattr(torch.optim, name)
         self.parameters = dict(parameters or {})
+        for key in NOT_HERE.keys() & self.parameters:
+            raise ParameterError(f"torch.optim.{name} cannot have {key} here: {NOT_HERE[key]}")
         try:
             self.make([{"params": [nn.Parameter(torch.zeros(1, 1))], "lr": 1.0}], fused=False)
         except (TypeError, ValueError, RuntimeError) as error:

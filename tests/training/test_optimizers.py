@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from encbench import Optimizer, ParameterError
+from encbench.plugins.registry import default_registry
 from encbench.training.optimizers import Muon, Sgd, TorchOptimizer, make_optimizer
 
 
@@ -23,6 +24,19 @@ def test_parameters_of_one_of_torchs_optimizers_are_its_own():
     optimizer = TorchOptimizer(name="RMSprop", parameters={"momentum": 0.5})
     made = optimizer.make([{"params": [nn.Parameter(torch.zeros(2))], "lr": 0.1}], fused=False)
     assert made.param_groups[0]["momentum"] == 0.5
+
+
+@pytest.mark.parametrize("key", ["lr", "maximize", "capturable", "differentiable"])
+def test_what_a_setting_or_encbench_decides_is_no_parameter_of_torchs_optimizers(key):
+    with pytest.raises(ParameterError, match=f"torch.optim.Adam cannot have {key} here: "):
+        TorchOptimizer(name="Adam", parameters={key: 1})
+
+
+def test_the_order_of_parameters_does_not_make_another_optimizer():
+    texts = ("{eps=1,betas=[0.5,0.9]}", "{betas=[0.5,0.9],eps=1}")
+    spelled = (f"torch:name=Adam,parameters={text}" for text in texts)
+    (shortest,) = {default_registry().choose("optimizer", text)[2] for text in spelled}
+    assert shortest == 'torch:name=Adam,parameters={"betas"=[0.5,0.9],"eps"=1}'
 
 
 @pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch has Muon from 2.9 on")
