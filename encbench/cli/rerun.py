@@ -124,7 +124,15 @@ def _print_comparison(console: Console, comparison: Agreement) -> None:
 def _verdict(label: str, comparison: Agreement, result: CellResult, tolerance: float) -> str:
     worst = comparison.worst
     if worst is None:
-        return f"{label}: equal to the last digit ({comparison.compared} numbers, curves, spectra)"
+        arrays = () if "arrays" in comparison.left_out else result.arrays
+        kinds = {"curves": "curve", "spectra": "spectrum_start"}
+        named = [kind for kind, name in kinds.items() if name in arrays]
+        compared = ", ".join([f"{comparison.compared} values", *named])
+        status = result.record.status
+        if status == "ok":
+            return f"{label}: equal to the last digit ({compared})"
+        again = f"{label}: {status.replace('_', ' ')} again in the same way"
+        return f"{again} (equal: phase and type of the error, {compared} in all)"
     difference = f"{worst.name} differs by {worst.relative:.2g} of its size"
     if comparison.equal(tolerance):
         return f"{label}: equal within {tolerance:g}; largest difference: {difference}"
