@@ -37,6 +37,7 @@ from encbench.runs.search_space import (
 )
 from encbench.runs.tuning_report import TunedEncoding, TuneResult
 from encbench.runs.tuning_targets import (
+    check_metric,
     check_targets,
     deciding_metric,
     default_cell,
@@ -185,6 +186,7 @@ def plan_tuning(
         raise UsageError(f"trials must be at least 2, the default setting and one more: {trials}")
     if sampler == "tpe" and find_spec("optuna") is None:
         raise UsageError("the sampler tpe needs Optuna: pip install 'encbench[tpe]', or take sobol")
+    check_metric(metric, registry)
     seeds = list(dict.fromkeys(tune_seeds))
     tasks, reported, entries = split_tasks(suite, tune_on)
     offers = {entry.text: registry.find("encoding", entry.name) for entry in entries}

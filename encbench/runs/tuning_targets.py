@@ -116,13 +116,23 @@ def check_targets(
     ]
 
 
+def check_metric(name: str | None, registry: Registry) -> None:
+    """Raise UsageError if a metric is named that does not exist."""
+    offers = registry.named("metric")
+    if name is not None and name not in offers:
+        raise UsageError(
+            f"unknown metric {name!r}"
+            + did_you_mean(name, offers, f"there are: {', '.join(offers)}")
+        )
+
+
 def deciding_metric(
     name: str | None, facts: Sequence[TargetFacts], cells: Sequence[CellConfig], registry: Registry
 ) -> tuple[str, type[Metric]]:
-    """Name and class of the metric that decides.
+    """Name and class of the metric that decides; ``check_metric`` has checked the name.
 
     Raises:
-        UsageError: the metric does not exist, or none is given and the tasks' curves differ.
+        UsageError: none is given, and the tasks' curves differ.
     """
     offers = registry.named("metric")
     curves = {one.curve for one in facts} or {
@@ -135,11 +145,6 @@ def deciding_metric(
                 f"{', '.join(sorted(curves))}, and there are: {', '.join(offers)}"
             )
         name = next(iter(curves))
-    if name not in offers:
-        raise UsageError(
-            f"unknown metric {name!r}"
-            + did_you_mean(name, offers, f"there are: {', '.join(offers)}")
-        )
     return name, offers[name].load()
 
 
