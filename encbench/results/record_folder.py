@@ -183,7 +183,7 @@ def read_file(path: str) -> bytes:
     """Read a regular file that may come from others.
 
     Raises:
-        ValueError: it is a link, a pipe or the like, or too large.
+        ValueError: it is a link, a pipe or the like, empty, or too large.
         OSError: it cannot be read.
     """
 
@@ -197,6 +197,8 @@ def read_file(path: str) -> bytes:
             raise ValueError(
                 f"{Path(path).name} is not a regular file of at most {MOST_BYTES} bytes"
             )
+        if not found.st_size:
+            raise ValueError(f"{Path(path).name} is empty")
         return file.read()
 
 
@@ -285,7 +287,7 @@ def reason_of(error: Exception) -> str:
     """Short message that says why a record cannot be read."""
     if isinstance(error, ValidationError):
         first = error.errors()[0]
-        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        return ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"]]))
     if isinstance(error, OSError):
         return f"{error.strerror}: {error.filename}"
     return str(error)

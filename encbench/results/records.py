@@ -327,7 +327,7 @@ def upgrade(data: Mapping[str, Any]) -> dict[str, Any]:
     """
     version = data.get("schema_version")
     if type(version) is not int or not 1 <= version <= SCHEMA_VERSION:
-        raise ValueError(f"schema version {version}, expected 1 to {SCHEMA_VERSION}")
+        raise ValueError(f"schema version {version!r}, expected 1 to {SCHEMA_VERSION}")
     upgraded = dict(data)
     if version < 2:
         unknown = {"worker": None, "executor": "not recorded"}

@@ -558,7 +558,18 @@ def test_readers_leave_a_damaged_record_in_place(tmp_path, result, caplog):
     store = Store(tmp_path)
     with store.writing():
         place = store.write(result.record, result.arrays, result.pictures).path
-    (place / "record.json").write_text("{")
+    manifest = (place / "manifest.json").read_text()
+    for name, text, reason in (
+        ("manifest.json", "[]", "manifest.json: Input should be an object"),
+        ("manifest.json", manifest, ""),
+        ("record.json", "", "record.json is empty"),
+        ("record.json", '{"schema_version": "3"}', "schema version '3', expected 1 to 3"),
+        ("record.json", "{", ""),
+    ):
+        (place / name).write_text(text)
+        caplog.clear()
+        Store(tmp_path).records()
+        assert not reason or f"skipping the damaged record {place}: {reason}" in caplog.text
     assert Store(tmp_path).records() == []
     assert f"skipping the damaged record {place}" in caplog.text
     assert (place / "record.json").read_text() == "{"
