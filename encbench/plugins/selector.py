@@ -79,7 +79,7 @@ def parse_value(text: str) -> Any:
     """
     try:
         document = tomllib.loads(f"value = {text}")
-    except (tomllib.TOMLDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # too many digits are no TOMLDecodeError
         return text
     value = document["value"]
     # what TOML would parse as a comment or as a second key belongs to the text

@@ -76,8 +76,8 @@ class SuiteEntry(Settings):
     @field_validator("label")
     @classmethod
     def _one_line(cls, value: str | None) -> str | None:
-        if value is not None and not value.isprintable():
-            raise ValueError("a label is one line of printable characters")
+        if value is not None and not (value.strip() and value.isprintable()):
+            raise ValueError("a label is one line of printable characters, and not empty")
         return value
 
     @field_validator("parameters", "network", "training")
@@ -245,9 +245,10 @@ def load_suite(source: str, registry: Registry | None = None) -> Suite:
         raise SuiteError(f"{path} has more than {MOST_BYTES >> 20} MiB; a suite is a short text")
     try:
         data = tomllib.loads(text)
-    # an integer of more than 4300 digits raises another ValueError than TOMLDecodeError
-    except ValueError as error:
+    except tomllib.TOMLDecodeError as error:
         raise SuiteError(f"{path} is not TOML: {error}") from None
+    except ValueError:
+        raise SuiteError(f"{path} has an integer of too many digits for any setting") from None
     except RecursionError:
         raise SuiteError(f"{path} is nested too deeply; a suite has tables of settings") from None
     data.setdefault("name", path.stem)

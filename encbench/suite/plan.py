@@ -13,8 +13,8 @@ from torch import Tensor
 from encbench.contracts.encoding import Encoding
 from encbench.contracts.task import LossName, Task, content_hash, loss_name
 from encbench.errors import (
+    DataError,
     EncbenchError,
-    MissingDataError,
     ParameterError,
     PluginError,
     SuiteError,
@@ -281,7 +281,7 @@ def _targets(entry: SuiteEntry, offer: Offer) -> list[PluginRef]:
     parameters = validate_parameters("task", entry.name, task, entry.parameters)
     try:
         named = offer.call(lambda cls: list(cls.targets(**parameters)))
-    except MissingDataError as error:
+    except DataError as error:
         raise SuiteError(str(error)) from None
     targets = []
     for target in named:

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from encbench import Store, Suite, UsageError, load_suite, plan
-from encbench.errors import PluginError, SuiteError
+from encbench.errors import DataError, PluginError, SuiteError
 from encbench.plugins.registry import default_registry
 from encbench.plugins.selector import parse_selector
 from encbench.results.merging import merged_suites
@@ -95,6 +95,7 @@ def test_entries_are_text_or_tables(tmp_path):
         ('encodings = ["a"]\ntasks = ["b"]\nname = "../up"', ["name = '../up'", "folder"]),
         ('encodings = ["a"]\ntasks = ["b"]\nname = ""', ["name = ''", "folder"]),
         ('encodings = [{ name = "a", label = "b\\nc" }]\ntasks = ["b"]', ["label", "one line"]),
+        ('encodings = [{ name = "a", label = "" }]\ntasks = ["b"]', ["label = ''", "not empty"]),
     ],
 )
 def test_a_wrong_suite_is_one_line_that_points_at_the_key(tmp_path, text, words):
@@ -553,5 +554,14 @@ def test_an_empty_name_is_refused_with_the_file_that_has_it(tmp_path):
 def test_a_number_of_more_digits_than_python_reads_is_no_toml(tmp_path):
     file = tmp_path / "long.toml"
     file.write_text(f"seeds = [{'9' * 5000}]")
-    with pytest.raises(SuiteError, match=r"long\.toml is not TOML: .*4300 digits"):
+    with pytest.raises(SuiteError, match=r"long\.toml has an integer of too many digits"):
         load_suite(str(file))
+
+
+def test_a_task_without_a_target_is_wrong_usage(registry, suite, monkeypatch):
+    def empty(**parameters):
+        raise DataError("folder 'x' holds no image")
+
+    monkeypatch.setattr(Wave, "targets", empty)
+    with pytest.raises(SuiteError, match="folder 'x' holds no image"):
+        plan(suite, registry)
