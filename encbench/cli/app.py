@@ -135,6 +135,9 @@ class _Verb(TyperCommand):
         _, _, given = self.make_parser(ctx).parse_args(args=list(args))
         for option, times in Counter(given).items():
             single = option.param_type_name == "option" and not getattr(option, "multiple", False)
+            said = [name for name in (*option.opts, *option.secondary_opts) if name in args]
+            if option.secondary_opts and len(said) > 1:
+                raise UsageError(f"{' and '.join(said)} are both given; give one of them")
             if times > 1 and single:
                 raise UsageError(f"{option.opts[-1]} is given {times} times; give it once")
         try:

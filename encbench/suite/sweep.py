@@ -29,12 +29,19 @@ def sweeps_of(table: Mapping[str, Any]) -> dict[str, list[Any]]:
             problem = "needs at least one value"
         elif any(map(is_sweep, values)):
             problem = "cannot hold another one; write all values in one list"
-        elif twice := [one for place, one in enumerate(values) if one in values[:place]]:
+        elif twice := [one for place, one in enumerate(values) if _holds(values[:place], one)]:
             problem = f"takes each value once, got {twice[0]!r} twice"
         else:
             continue
         raise ValueError(printable(f"{key}: a sweep {problem}"))
     return {key: value[SWEEP] for key, value in found.items()}
+
+
+def _holds(values: list[Any], one: Any) -> bool:
+    """Whether a value is in the list; true is not 1."""
+    return any(
+        one == value and isinstance(one, bool) == isinstance(value, bool) for value in values
+    )
 
 
 def is_sweep(value: Any) -> bool:

@@ -470,6 +470,7 @@ def test_ctrl_c_says_what_is_kept_and_how_to_go_on(tmp_path):
         (["run", "--width", "1", "--width=2"], "--width is given 2 times"),
         (["run", "-j", "1", "--jobs", "2"], "--jobs is given 2 times"),
         (["ntk", "-n", "4", "-n", "5"], "--points is given 2 times"),
+        (["run", "--no-report", "--report"], "--report and --no-report are both given; give one"),
     ],
 )
 def test_an_option_given_twice_is_an_error_and_does_not_keep_the_last(arguments, words):

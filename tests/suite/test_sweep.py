@@ -144,6 +144,7 @@ def test_a_parameter_of_what_a_setting_names_is_swept(registry, suite):
         ("training", {"lr_factor": {"sweep": []}}, "lr_factor: a sweep needs at least one value"),
         ("training", {"lr_factor": {"sweep": 1}}, "training.lr_factor: a sweep needs a list"),
         ("training", {"lr_factor": {"sweep": [1, 1.0]}}, "each value once, got 1.0 twice"),
+        ("training", {"lr_factor": {"sweep": [1, True]}}, "lr_factor = True: expected a number"),
         ("training", {"lr_factor": {"sweep": [1, -2]}}, "training.lr_factor = -2: expected great"),
         ("training", {"lr_factor": {"sweep": [1, "x"]}}, "training.lr_factor = 'x': expected a nu"),
         ("training", {"lr_factor": {"sweep": [{"sweep": [1]}]}}, "cannot hold another one"),
