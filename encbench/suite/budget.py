@@ -2,8 +2,9 @@
 
 The network is fixed, and the encoding's ``size_parameters`` are chosen so that the parameters of
 both together come within ``TOLERANCE`` of the budget. If that is impossible, as for an encoding
-without a table, the network's width is changed. Models are built on torch's device "meta", which
-allocates nothing.
+without a table, the network's width is changed. If the network is too large, an encoding of at most
+half of the budget keeps its sizes, and another is sized to half of it. Models are built on torch's
+device "meta", which allocates nothing.
 
 On that device torch computes expressions with Python numbers, such as ``2 * x``, in Python, and
 imports torch._dynamo for the first one, which takes two seconds. Constructors of built-in
@@ -13,9 +14,11 @@ encodings change new tensors in place instead.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -38,6 +41,10 @@ STRIDE = 8
 """Number of neighbouring sizes tried where one cannot be built."""
 LEAST_WIDTH = 8
 """Minimum width of a network that is narrowed to meet a budget; narrower ones hardly learn."""
+SHARES = 1 / 2, 1 / 4, 1 / 8
+"""Shares of the budget that an encoding may have beside a network that has to be narrowed; the
+first with which the network can have the rest is taken."""
+TOTAL = attrgetter("count")
 MOST_SIZINGS = 4096  # in the cache
 _sizings: dict[Any, Sizing] = {}
 
@@ -47,12 +54,16 @@ class Sizing:
     """A choice of sizes and the number of parameters that it gives."""
 
     count: int
+    own: int
+    """Number of parameters of the encoding alone."""
     parameters: dict[str, Any]
     """All parameters of the encoding."""
     width: int | None
     """Width of the network; None if it has none."""
     chosen: dict[str, Any] = field(default_factory=dict)
     """The sizes that were chosen: parameters of the encoding, or the network's width."""
+    least: tuple[str, ...] = ()
+    """Names of the chosen sizes that were reduced to their minimum."""
 
     def __str__(self) -> str:
         sizes = ", ".join(f"{name}={value}" for name, value in self.chosen.items())
@@ -117,10 +128,12 @@ def _search_sizes(
 ) -> Sizing:
     def sizing(parameters: dict[str, Any], width: int | None, chosen: dict[str, Any]) -> Sizing:
         config = network.model_copy(update={"width": width})
-        count = parameter_count(encoding, parameters, config, ends, registry)
-        return Sizing(count, parameters, width, chosen)
+        counts = _parameter_counts(encoding, parameters, config, ends, registry)
+        return Sizing(sum(counts.values()), counts["encoding"], parameters, width, chosen)
 
-    def by(name: str, start: Sizing, target: int = budget) -> list[Sizing]:
+    def by(
+        name: str, start: Sizing, target: int, counted: Callable[[Sizing], int] = TOTAL
+    ) -> list[Sizing]:
         """Change one parameter of the encoding: the sizings just below and above the target."""
         current = start.parameters.get(name)
         if current is None:
@@ -132,7 +145,30 @@ def _search_sizes(
             parameters = validate_parameters("encoding", reference.name, encoding, changed)
             return sizing(parameters, start.width, start.chosen | {name: parameters[name]})
 
-        return _around(at, target)
+        return _around(at, target, counted)
+
+    def by_sizes(target: int, counted: Callable[[Sizing], int]) -> tuple[Sizing, list[Sizing]]:
+        """Change the encoding alone: the best sizing, and all sizings around the target."""
+        main, *others = encoding.size_parameters or ("",)
+        found = by(main, given, target, counted) if main else []
+        best = min(found, key=_distance_to(target, counted), default=given)
+        if _within_tolerance(counted(best), target):
+            return best, found
+        # combine a size with coarse steps, such as a power of two, with a finer one
+        finer = [
+            one
+            for name in others
+            for coarse in found or [given]
+            for one in by(name, coarse, target, counted)
+        ]
+        near = [one for one in finer if _within_tolerance(counted(one), target)]
+        found += finer
+        if not near:
+            return min(found, key=_distance_to(target, counted), default=given), found
+        best = min(near, key=lambda one: _change(one, given))
+        # the smallest with this count: a hash table larger than the grid changes nothing. None if
+        # a parameter that is given excludes the main size
+        return [best, *by(main, best, counted(best), counted)][-1], found
 
     def by_width(start: Sizing) -> list[Sizing]:
         if network.width is None:
@@ -154,40 +190,40 @@ def _search_sizes(
             f"encoding {reference.name!r} of {reference.distribution} cannot be built without "
             f'memory (torch\'s device "meta"), as a budget needs: {error_line(error)}'
         ) from error
-    main, *others = encoding.size_parameters or ("",)
-    found = by(main, given) if main else []
-    best = min(found, key=_distance_to(budget), default=given)
-    if not _within_tolerance(best, budget):
-        # combine a size with coarse steps, such as a power of two, with a finer one
-        finer = [one for name in others for coarse in found or [given] for one in by(name, coarse)]
-        near = [one for one in finer if _within_tolerance(one, budget)]
-        if near:
-            best = min(near, key=lambda one: _change(one, given))
-            # the smallest with this count: a hash table larger than the grid changes nothing
-            best = by(main, best, best.count)[-1]
-        found += finer
-    if not _within_tolerance(best, budget):
+    best, found = by_sizes(budget, TOTAL)
+    if not _within_tolerance(best.count, budget):
         # if the steps are too coarse, adjust the width; if out of reach, first try the width alone
-        between = len({one.count < budget for one in found}) == 2
         nearest = sorted(found, key=_distance_to(budget))
-        for start in nearest if between else [given, *nearest]:
+        sides = {one.count < budget for one in found}
+        first: Iterable[Sizing] = [] if len(sides) == 2 else [given]
+        if sides == {False} and given.own > budget * SHARES[0]:
+            first = (by_sizes(round(budget * share), attrgetter("own"))[0] for share in SHARES)
+        for start in chain(first, nearest):
             best = min([best, *by_width(start)], key=_distance_to(budget))
-            if _within_tolerance(best, budget):
+            if _within_tolerance(best.count, budget):
                 break
-    if not _within_tolerance(best, budget):
+    if not _within_tolerance(best.count, budget):
         raise SuiteError(
             f"encoding {reference.label!r} cannot have {budget:,} parameters with its network: "
             f"nearest is {best}; change the budget, the network or the encoding"
         )
-    return best
+
+    def is_least(name: str, value: Any) -> bool:
+        if name == "width":
+            return bool(value <= LEAST_WIDTH)
+        asked = given.parameters[name]
+        start = replace(best, parameters=best.parameters | {name: asked})  # for its proportions
+        return value != asked and value in [one.parameters[name] for one in by(name, start, 0)]
+
+    return replace(best, least=tuple(n for n, value in best.chosen.items() if is_least(n, value)))
 
 
-def _distance_to(budget: int) -> Callable[[Sizing], int]:
-    return lambda found: abs(found.count - budget)
+def _distance_to(target: int, counted: Callable[[Sizing], int] = TOTAL) -> Callable[[Sizing], int]:
+    return lambda found: abs(counted(found) - target)
 
 
-def _within_tolerance(found: Sizing, budget: int) -> bool:
-    return abs(found.count - budget) <= TOLERANCE * budget
+def _within_tolerance(count: int, budget: int) -> bool:
+    return abs(count - budget) <= TOLERANCE * budget
 
 
 def _change(found: Sizing, given: Sizing) -> float:
@@ -200,8 +236,10 @@ def _largest(size: Any) -> int:
     return max(size) if isinstance(size, list) else size or 0
 
 
-def _around(at: Callable[[int], Sizing], budget: int) -> list[Sizing]:
-    """The last sizing below the budget and the first not below, for counts that grow with size."""
+def _around(
+    at: Callable[[int], Sizing], target: int, counted: Callable[[Sizing], int] = TOTAL
+) -> list[Sizing]:
+    """The last sizing below the target and the first not below, for counts that grow with size."""
     below, above, smallest = None, None, LARGEST
     low, high, size = 0, LARGEST, 1
     while high - low > 1:
@@ -211,7 +249,7 @@ def _around(at: Callable[[int], Sizing], budget: int) -> list[Sizing]:
             too_large = size > smallest
         else:
             smallest = min(size, smallest)
-            too_large = found.count >= budget
+            too_large = counted(found) >= target
             above, below = (found, below) if too_large else (above, found)
         low, high = (low, size) if too_large else (size, high)
         size = min(2 * low, LARGEST - 1) if high == LARGEST else (low + high) // 2
@@ -272,11 +310,22 @@ def parameter_count(
     registry: Registry | None = None,
 ) -> int:
     """Number of trained parameters, without allocating them; ``ends`` are in_dim and out_dim."""
+    return sum(_parameter_counts(encoding, parameters, network, ends, registry).values())
+
+
+def _parameter_counts(
+    encoding: type[Encoding],
+    parameters: Mapping[str, Any],
+    network: NetworkConfig,
+    ends: tuple[int, int],
+    registry: Registry | None,
+) -> dict[str, int]:
+    """The same by part; "encoding" is the encoding's own."""
     with without_memory():
         model = build_network(
             network, built_encoding(encoding, ends[0], parameters), ends[1], registry
         )
-    return sum(model.parameter_counts().values())
+    return model.parameter_counts()
 
 
 def parameters_of_cell(

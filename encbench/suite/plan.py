@@ -90,6 +90,8 @@ def keyed_plan(suite: Suite, registry: Registry) -> dict[str, CellConfig]:
                         if id(sizing) not in reported:
                             reported.add(id(sizing))
                             logger.info("%s: %s", encoding.label, sizing)
+                            if sizing.least:
+                                logger.warning(_least(encoding, count, sizing))
                         chosen, network = _at_size(encoding_entry, encoding, network, sizing)
                     check_derivatives(
                         offer.load(),
@@ -168,6 +170,14 @@ def _at_size(
     return (
         reference.model_copy(update={"parameters": sizing.parameters, "label": label}),
         network.model_copy(update={"width": sizing.width}),
+    )
+
+
+def _least(encoding: PluginRef, budget: int, sizing: Sizing) -> str:
+    sizes = ", ".join(f"{name}={sizing.chosen[name]}" for name in sizing.least)
+    return (
+        f"{encoding.label}: {sizes} cannot be smaller, so at {budget:,} parameters its results say "
+        "little about it; raise the budget, or give it or its network other sizes"
     )
 
 

@@ -68,6 +68,30 @@ def test_where_the_network_alone_has_more_its_width_is_chosen():
     assert sizing.parameters["resolutions"] == [8]
 
 
+def test_beside_a_network_that_is_too_large_an_encoding_has_half_of_the_budget():
+    for name, sizes in (("hashgrid", {"log2_hashmap_size", "levels"}), ("tensorf_cp", {"rank"})):
+        sizing = size(name, 2, 3_000, width=64)
+        assert sizing.own == pytest.approx(1_500, rel=0.05)
+        assert sizing.chosen.keys() == sizes | {"width"}
+        assert built(name, 2, sizing) == sizing.count
+        assert not sizing.least
+    # 256 features are too many for the rest; a quarter has fewer
+    sizing = size("kan_bspline", 1, 3_000, width=64)
+    assert sizing.own == pytest.approx(750, rel=0.05)
+    # what has less keeps its sizes
+    given = {"log2_hashmap_size": 6, "levels": 4, "max_resolution": 32}
+    assert size("hashgrid", 2, 3_000, width=64, **given).chosen.keys() == {"width"}
+
+
+def test_a_size_reduced_to_its_minimum_is_a_warning(suite, caplog):
+    assert size("siren", 2, 3_000, width=64).least == ("width",)
+    assert size("kplanes", 3, 3_000, width=64).least == ("resolutions",)
+    assert size("kplanes", 3, 3_000, width=64, resolutions=[2, 3, 6]).least == ()
+    asked = {"encodings": ["siren:features=16"], "tasks": ["image:side=8"]}
+    plan(Suite.model_validate(asked | {"budget": {"parameters": 280}}), REGISTRY)
+    assert "siren:features=16: width=8 cannot be smaller, so at 280 param" in caplog.text
+
+
 def test_a_size_in_powers_of_two_is_helped_by_a_finer_one():
     given = {"levels": 8, "max_resolution": 256, "log2_hashmap_size": 12}
     sizing = size("hashgrid", 3, 24_000, **given)
@@ -76,6 +100,12 @@ def test_a_size_in_powers_of_two_is_helped_by_a_finer_one():
     sizing = size("hashgrid", 2, 60_000, **given | {"max_resolution": 32})
     assert sizing.chosen.keys() == {"log2_hashmap_size", "max_resolution"}
     assert sizing.parameters["log2_hashmap_size"] < 20
+
+
+def test_a_main_size_that_a_given_parameter_excludes_is_left():
+    sizing = size("mpe", 2, 20_000, levels=1)
+    assert sizing.chosen.keys() == {"max_resolution"}
+    assert built("mpe", 2, sizing) == sizing.count
 
 
 def test_a_size_that_must_be_a_multiple_of_the_outputs_is_found():
@@ -174,4 +204,4 @@ def test_sizes_that_are_declared_are_parameters():
         cls: type[Encoding] = offer.load()
         names = validate_parameters("encoding", name, cls, {})
         assert set(cls.size_parameters) <= names.keys(), name
-    assert str(Sizing(1200, {}, 8)) == "1,200 parameters with the sizes given"
+    assert str(Sizing(1200, 0, {}, 8)) == "1,200 parameters with the sizes given"
