@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from encbench_encodings.kan_bspline import KanBSpline
+from encbench_encodings.kan_bspline import KanBSpline, _smallest_coefficients
 from scipy.interpolate import BSpline
 
 from tests.encodings.encoding_checks import (
@@ -49,3 +49,15 @@ def test_splines_start_with_the_smallest_coefficients_that_pass_small_values_at_
     design = splines(np.eye(8), 5)(knots)
     smallest = np.linalg.lstsq(design, values, rcond=None)[0]
     np.testing.assert_allclose(table, smallest, atol=1e-7)
+
+
+@pytest.mark.parametrize("cells", [1, 2, 40])
+def test_the_first_coefficients_are_those_of_the_pseudoinverse(cells):
+    values = random_points(cells + 1, 3)
+    design = splines(np.eye(cells + 3), cells)(np.linspace(-1, 1, cells + 1))
+    expected = np.linalg.pinv(design) @ values.numpy()
+    np.testing.assert_allclose(_smallest_coefficients(values), expected, rtol=0, atol=1e-12)
+
+
+def test_a_fine_grid_costs_no_dense_matrix():
+    assert KanBSpline(1, features=1, grid=200_000).table.isfinite().all()
