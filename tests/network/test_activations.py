@@ -25,6 +25,7 @@ from encbench.network.activations.smooth import Relu
 from encbench.ntk import empirical_ntk, operator
 from encbench.ntk.kernel import brute_force_ntk
 from encbench.ntk.model import cast
+from encbench.plugins.parameters import parameters_of
 from encbench.plugins.registry import default_registry
 from encbench.runs.cell import run_cell
 from encbench.runs.interface import RunOptions
@@ -346,6 +347,33 @@ def test_an_omega_without_effect_is_refused() -> None:
         CoordinateMLP(Waves(1), 1, width=4, activation="sine:omega=10")
     CoordinateMLP(Waves(1), 1, width=4, activation="sine:omega=10", parameterization="standard")
     CoordinateMLP(Waves(1), 1, width=4, activation=Finer(10.0))
+
+
+COMPLEX_NAMES = [text.partition(":")[0] for text in COMPLEX]
+CANCELLED = ["sine:omega=60.0", "hosc:omega=60.0"]
+PARAMETERS = [
+    (offer.name, parameter.name)
+    for offer in default_registry().offers("activation")
+    for parameter in parameters_of(offer.load())
+]
+
+
+@pytest.mark.parametrize("parameterization", ["ntk", "standard"])
+@pytest.mark.parametrize(("name", "parameter"), PARAMETERS)
+def test_a_parameter_changes_the_kernel_or_is_refused(
+    name: str, parameter: str, parameterization: Any, points: Tensor
+) -> None:
+    def kernel(text: str) -> Tensor:
+        torch.manual_seed(0)
+        model = CoordinateMLP(Symmetric(2), 1, 16, 2, parameterization, activation=text)
+        return empirical_ntk(cast(model, torch.float64), points[:5]).total
+
+    changed = f"{name}:{parameter}={2 * getattr(activation_of(name), parameter)}"
+    if parameterization == "ntk" and (name in COMPLEX_NAMES or changed in CANCELLED):
+        with pytest.raises(ParameterError, match="NTK parameterization"):
+            kernel(changed)
+    else:
+        assert relative_error(kernel(changed), kernel(name)) > 0.01
 
 
 @pytest.mark.parametrize("outputs", ["trace", "full"])

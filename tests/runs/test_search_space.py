@@ -276,12 +276,14 @@ def test_parameters_of_an_activation_and_of_a_network_are_searched_where_they_we
             if name.count(".") == 2
         }
 
-    hosc = {"activation.beta": "1..16:log", "activation.omega": "5..30"}
-    assert found(**network_of("hosc")) == hosc
-    assert found(**network_of("hosc:beta=8")) == {"activation.omega": "5..30"}
+    gabor = {"activation.omega": "5..30", "activation.scale": "3..30:log"}
+    assert found(**network_of("gabor")) == gabor
+    assert found(**network_of("gabor:scale=8")) == {"activation.omega": "5..30"}
     assert found() == found(**network_of("relu")) == {}
-    # ω of sines has no effect in NTK parameterization
+    # ω of these has no effect in NTK parameterization
     assert found(**network_of("sine", parameterization="ntk")) == {}
+    hosc = found(**network_of("hosc", parameterization="ntk"))
+    assert hosc == {"activation.beta": "1..16:log"}
     assert found(**network_of("sine", parameterization="standard")) == {"activation.omega": "5..30"}
     assert found(**network_of(kind="fouriernet")) == {"kind.input_scale": "32..512:log"}
     assert found(["network.activation.beta=2..3"], **network_of("hosc:beta=8")) == {

@@ -129,12 +129,12 @@ def test_a_parameter_is_swept_for_every_entry_of_its_name(registry, suite):
 
 
 def test_a_parameter_of_what_a_setting_names_is_swept(registry, suite):
-    hosc = override(suite, {"network": {"activation": "hosc:omega=5"}})
-    sweep = override(hosc, {}, parameters={"hosc": {"beta": {"sweep": [2, 4]}}})
+    gabor = override(suite, {"network": {"activation": "gabor:omega=5"}})
+    sweep = override(gabor, {}, parameters={"gabor": {"scale": {"sweep": [2, 4]}}})
     activations = [cell.network.activation for cell in plan(sweep, registry)]
-    assert activations == ["hosc:beta=2.0,omega=5.0", "hosc:beta=4.0,omega=5.0"]
-    with pytest.raises(SuiteError, match=r"^--sweep hosc.beta: a sweep needs at least one value$"):
-        override(hosc, {}, parameters={"hosc": {"beta": {"sweep": []}}})
+    assert activations == ["gabor:omega=5.0,scale=2.0", "gabor:omega=5.0,scale=4.0"]
+    with pytest.raises(SuiteError, match=r"^--sweep gabor.scale: a sweep needs at least one v"):
+        override(gabor, {}, parameters={"gabor": {"scale": {"sweep": []}}})
 
 
 @pytest.mark.parametrize(

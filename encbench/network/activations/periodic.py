@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -24,15 +24,25 @@ Scale = Annotated[
 
 
 class SirenLayers(Activation):
-    """Base class with SIREN's initialization of layers: weights U(±√(6/n)/ω)."""
+    """Base class with SIREN's initialization of layers: weights U(±√(6/n)/ω).
+
+    A subclass of functions of ω z sets ``omega_cancels``: in NTK parameterization the layer is
+    (√2 W a/√n + β b)/ω, ω has no effect, and only the default is allowed.
+    """
 
     omega: float
+    omega_cancels: ClassVar[bool] = False
 
     def initialize(self, layer: nn.Linear) -> None:
         bound = math.sqrt(6 / layer.in_features) / self.omega
         nn.init.uniform_(layer.weight, -bound, bound)
 
     def ntk_gains(self) -> tuple[float, float]:
+        if self.omega_cancels and self.omega != type(self).omega:
+            raise ParameterError(
+                f"activation {str(self)!r}: omega of hidden layers cancels in NTK "
+                "parameterization; leave it out, or use parameterization='standard'"
+            )
         return math.sqrt(2) / self.omega, 1 / self.omega
 
 
@@ -42,10 +52,11 @@ class Sine(SirenLayers):
 
     If the inputs are sines with random phases (mean square 1/2), ω z is a standard normal; its
     variance v decreases slowly with depth: the next layer's is 1 − exp(−2v). In NTK
-    parameterization the layer is (√2 W a/√n + β b)/ω and ω cancels, so only the default is allowed.
+    parameterization ω cancels.
     """
 
     name = "sine"
+    omega_cancels = True
     source = (
         'Sitzmann et al., "Implicit Neural Representations with Periodic Activation '
         'Functions", NeurIPS 2020, section 3.2; default ω and the output layer as in the '
@@ -56,14 +67,6 @@ class Sine(SirenLayers):
 
     def __call__(self, z: Tensor) -> Tensor:
         return torch.sin(self.omega * z)
-
-    def ntk_gains(self) -> tuple[float, float]:
-        if self.omega != Sine.omega:
-            raise ParameterError(
-                f"activation {str(self)!r}: omega of hidden layers cancels in NTK "
-                "parameterization; leave it out, or use parameterization='standard'"
-            )
-        return super().ntk_gains()
 
 
 @dataclass(frozen=True)
@@ -148,10 +151,12 @@ class Sinc(PlainLayers):
 class Hosc(SirenLayers):
     """tanh(β sin(ω z)): the larger β, the closer to a square wave.
 
-    Layers are initialized as for ``sine``. In the paper, ω is part of the layer's weights.
+    Layers are initialized as for ``sine``, and in NTK parameterization ω cancels, too. In the
+    paper, ω is part of the layer's weights.
     """
 
     name = "hosc"
+    omega_cancels = True
     source = (
         'Serrano, Szymkowiak, Musialski, "HOSC: A Periodic Activation Function for Preserving '
         'Sharp Features in Implicit Neural Representations", 2024 (arXiv 2401.10967)'
