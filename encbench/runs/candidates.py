@@ -49,6 +49,10 @@ class Dimension:
         return self.key if self.section == "parameters" else f"{self.section}.{self.key}"
 
     @property
+    def lowest(self) -> Any:
+        return self.search.value(0.0, whole=self.whole)
+
+    @property
     def middle(self) -> Any:
         return self.search.value(0.5, whole=self.whole)
 

@@ -196,8 +196,13 @@ def space_of(
     given = {*entry.parameters, *(cls.size_parameters if budgeted else ())}
 
     def impossible(dimension: Dimension) -> bool:
-        parameters = default.encoding.parameters | {dimension.key: dimension.middle}
-        return all(refusal_of(partial(cls, d, **parameters)) for d in dimensions)
+        """Whether the range begins and continues with values that no dimension allows: in 4D the
+        upper half of a grid's resolutions may be too fine, and draws leave it out."""
+        return all(
+            refusal_of(partial(cls, d, **default.encoding.parameters | {dimension.key: value}))
+            for d in dimensions
+            for value in (dimension.lowest, dimension.middle)
+        )
 
     def refused(dimension: Dimension) -> bool:
         return bool(refusals(cls, default, [dimension], dimensions)([dimension.middle]))

@@ -57,7 +57,7 @@ FinestSearch = Search(64, 1024, log=True)
 TableSearch = Search(12, 19)
 
 
-def finest(default: int) -> Any:
+def finest(default: int | str) -> Any:
     """The field of ``max_resolution``, with its default if per_level_scale is not given."""
     what = f"N_max at the finest level ({default}), b follows from it; or per_level_scale"
     return Field(ge=1, description=what)

@@ -24,8 +24,9 @@ class TiledGrid(tcnn.TinyCudaGrid):
         features_per_level: F, features per entry.
         base_resolution: N_min, vertices per axis of level 0.
         per_level_scale: b; the resolution of level l is about N_min · b^l.
-        max_resolution: N_max, instead of b; 512 if neither is given (tiny-cuda-nn: b = 2, which
-            ends at half a million vertices per axis).
+        max_resolution: N_max, instead of b; if neither is given 512, or 128 in 4D, where 512^4
+            vertices cannot be indexed (tiny-cuda-nn: b = 2, which ends at half a million vertices
+            per axis).
         interpolation: "nearest" (no derivative in x), "linear" or "smoothstep", w²(3 − 2w).
         init_scale: entries start as U(−init_scale, init_scale).
         sparse_gradients: COO gradient of the table: cheap steps, only for SGD and SparseAdam.
@@ -46,7 +47,9 @@ class TiledGrid(tcnn.TinyCudaGrid):
         features_per_level: FeaturesPerLevel = 2,
         base_resolution: tcnn.BaseResolution = 16,
         per_level_scale: tcnn.PerLevelScale = None,
-        max_resolution: Annotated[int | None, tcnn.finest(512), tcnn.FinestSearch] = None,
+        max_resolution: Annotated[
+            int | None, tcnn.finest("512, or 128 in 4D"), tcnn.FinestSearch
+        ] = None,
         interpolation: tcnn.Interpolation = "linear",
         init_scale: tcnn.InitScale = 1e-4,
         sparse_gradients: SparseGradients = False,
@@ -58,7 +61,7 @@ class TiledGrid(tcnn.TinyCudaGrid):
             base_resolution,
             per_level_scale,
             max_resolution,
-            default=512,
+            default=512 if in_dim < 4 else 128,
             cap=base_resolution**in_dim,
         )
         super().__init__(

@@ -67,6 +67,11 @@ def test_gradients_agree_with_differences():
     check_gradients(grid, random_points(5, 2))
 
 
+def test_defaults_can_be_built_in_every_dimension():
+    finest = [TiledGrid(in_dim).plan[-1].resolution for in_dim in (1, 2, 3, 4)]
+    assert finest == [513, 513, 513, 128]
+
+
 def test_a_level_too_fine_to_index_is_refused():
     with pytest.raises(ParameterError, match="lower max_resolution"):
         TiledGrid(3, max_resolution=4096)

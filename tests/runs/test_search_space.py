@@ -193,7 +193,7 @@ def test_the_ends_of_declared_ranges_are_valid(offer, parameter):
         assert parameter.validate(value) == value
 
 
-def searched(encoding, *, space=(), budget=None, **training):
+def searched(encoding, *, space=(), budget=None, in_dim=2, **training):
     """Searched ranges of an encoding, by name."""
     asked = {
         **{"encodings": [encoding], "tasks": ["image:image=camera,side=16"]},
@@ -212,7 +212,7 @@ def searched(encoding, *, space=(), budget=None, **training):
         cls,
         cell,
         options,
-        dimensions={2},
+        dimensions={in_dim},
         points=256,
         budgeted=budget is not None,
         network=suite.network,
@@ -262,6 +262,11 @@ def test_parameters_that_are_given_and_those_that_they_replace_are_not_searched(
     assert "max_resolution" not in searched("hashgrid:per_level_scale=1.5")
     assert searched("ffe:levels=6", space=["ffe.levels=2..6"])["levels"] == "2..6"
     assert "levels" not in searched("ffe:levels=6")
+
+
+def test_a_range_whose_finest_values_cannot_be_built_in_4d_is_searched():
+    for name in ("hashgrid", "densegrid", "tiledgrid"):
+        assert searched(name, in_dim=4).keys() == searched(name).keys()
 
 
 def network_of(activation="auto", kind="mlp", **others):
