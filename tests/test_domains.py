@@ -146,3 +146,23 @@ def test_a_growth_beyond_all_integers_is_refused(name: str) -> None:
     cls: Any = OFFERED["encoding"][name].load()
     with pytest.raises(ParameterError, match="lower per_level_scale"):
         cls(2, per_level_scale=1e300)
+
+
+@pytest.mark.parametrize(
+    ("name", "in_dim", "parameter", "size", "dimensions", "values"),
+    [
+        ("grid", 4, "resolution", 65536, 4, 4 * 2**64),
+        ("bspline_grid", 4, "resolution", 65536, 4, 4 * 2**64),
+        ("kplanes", 3, "resolutions", [10**9], 2, 24 * 10**18),
+        ("mpe", 3, "resolutions", [10**9], 3, 2 * 10**27),
+        ("gaplanes", 3, "volume_resolution", 10**6, 3, 32 * 10**18),
+        ("dictionary_field", 3, "coefficient_resolution", 10**6, 3, 24 * 10**18),
+    ],
+)
+def test_a_table_beyond_all_memory_is_refused(
+    name: str, in_dim: int, parameter: str, size: Any, dimensions: int, values: int
+) -> None:
+    cls: Any = OFFERED["encoding"][name].load()
+    words = f"^{parameter} is too large: in {dimensions} dimensions there are {values:,} values"
+    with pytest.raises(ParameterError, match=words):
+        cls(in_dim, **{parameter: size})

@@ -41,6 +41,8 @@ logger = logging.getLogger("encbench")
 
 MOST_NODES = 1 << 24
 """Maximum number of vertices of a level whose rows ``node_rows`` lists."""
+MOST_VALUES = 1 << 59
+"""Maximum number of values of a table; the bytes of more cannot be counted in 64 bits."""
 PRIMES = (1, 2654435761, 805459861, 3674653429)
 
 
@@ -74,6 +76,14 @@ class MultilevelGrid(ConstantsKept):
     by level, then by column of the table; the coordinates come last if they are included. A table
     in float16 or bfloat16 is read at positions computed in float32.
 
+    Args:
+        entries: number of rows of each level.
+        features: F.
+        name: the parameter that errors name if the table is too large.
+
+    Raises:
+        ParameterError: the table is too large.
+
     Attributes:
         table: (rows, F) parameter. Level l owns the rows from ``starts[l]`` to ``starts[l + 1]``.
         starts: L + 1 row numbers.
@@ -91,7 +101,13 @@ class MultilevelGrid(ConstantsKept):
         features: int,
         include_input: bool = False,
         sparse_gradients: bool = False,
+        name: str = "features_per_level",
     ) -> None:
+        if sum(entries) * features > MOST_VALUES:
+            raise ParameterError(
+                f"{name} is too large: in {getattr(self, 'grid_dim', in_dim)} dimensions there "
+                f"are {sum(entries) * features:,} values, at most 2^59 can be addressed; give less"
+            )
         super().__init__(in_dim, out_dim=len(entries) * features + in_dim * include_input)
         self.features = features
         self.include_input = include_input
@@ -230,9 +246,10 @@ class NodeGrid(MultilevelGrid):
         init_std: values start as N(0, init_std²); None: the caller initializes them.
         axes: (L, k), the coordinates of each grid; default: all coordinates.
         entries: number of stored nodes of each grid; default: all nodes.
+        name: the encoding's parameter that is ``resolutions``, for errors.
 
     Raises:
-        ParameterError: no grid, or one of fewer than 2 nodes per axis.
+        ParameterError: no grid, one of fewer than 2 nodes per axis, or too many nodes.
     """
 
     max_dim = sys.maxsize
@@ -248,10 +265,11 @@ class NodeGrid(MultilevelGrid):
         *,
         axes: Sequence[Sequence[int]] | None = None,
         entries: Sequence[int] | None = None,
+        name: str = "resolutions",
     ) -> None:
         if min(resolutions, default=0) < 2:
             raise ParameterError(
-                "resolutions must be one or more numbers of at least 2, for a node on each border; "
+                f"{name} must be one or more numbers of at least 2, for a node on each border; "
                 f"got {sorted(set(resolutions))}"
             )
         self.grid_dim = len(axes[0]) if axes else in_dim
@@ -261,6 +279,7 @@ class NodeGrid(MultilevelGrid):
             features=features,
             include_input=include_input,
             sparse_gradients=sparse_gradients,
+            name=name,
         )
         if init_std is not None:
             nn.init.normal_(self.table, 0.0, init_std)

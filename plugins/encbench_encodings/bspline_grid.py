@@ -72,7 +72,15 @@ class BSplineGrid(NodeGrid):
             raise ParameterError(
                 f"bspline_grid: resolution={resolution}; give at least 4, for one cell"
             )
-        super().__init__(in_dim, [resolution], features, init_std, include_input, sparse_gradients)
+        super().__init__(
+            in_dim,
+            [resolution],
+            features,
+            init_std,
+            include_input,
+            sparse_gradients,
+            name="resolution",
+        )
         self.resolution = resolution
 
     def corners(self, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -107,11 +107,18 @@ class DictionaryField(ConstantsKept):
         self.frequencies = frequencies
         self.basis_resolutions = resolutions
         self.mapping = mapping
-        self.coefficients = NodeGrid(in_dim, [coefficient_resolution], self.out_dim)
+        self.coefficients = NodeGrid(
+            in_dim, [coefficient_resolution], self.out_dim, name="coefficient_resolution"
+        )
         # its coordinates are the places within the periods of all levels, L · d of them
         axes = [list(range(level * in_dim, (level + 1) * in_dim)) for level in range(levels)]
         self.basis = NodeGrid(
-            levels * in_dim, resolutions, features_per_level, basis_std, axes=axes
+            levels * in_dim,
+            resolutions,
+            features_per_level,
+            basis_std,
+            axes=axes,
+            name="basis_resolutions",
         )
         nn.init.constant_(self.coefficients.table, coefficient_init)
         # float32 numbers are exact in float64, so both precisions have the same periods.

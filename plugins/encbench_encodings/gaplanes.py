@@ -77,15 +77,28 @@ class GAPlanes(Encoding):
         super().__init__(in_dim, out_dim=features)
         axes = range(in_dim)
         self.lines = NodeGrid(
-            in_dim, [line_resolution] * in_dim, features, axes=[[axis] for axis in axes]
+            in_dim,
+            [line_resolution] * in_dim,
+            features,
+            axes=[[axis] for axis in axes],
+            name="line_resolution",
         )
         nn.init.uniform_(self.lines.table, 0.1, 0.25)
         # plane k is the one without axis k; in 2D the only plane is the whole domain
         pairs = [[0, 1]] if in_dim == 2 else list(combinations(axes, 2))[::-1]
-        self.planes = NodeGrid(in_dim, [plane_resolution] * len(pairs), features, 0.01, axes=pairs)
+        self.planes = NodeGrid(
+            in_dim,
+            [plane_resolution] * len(pairs),
+            features,
+            0.01,
+            axes=pairs,
+            name="plane_resolution",
+        )
         self.volume = None
         if in_dim == 3:
-            self.volume = NodeGrid(in_dim, [volume_resolution], features, 0.001)
+            self.volume = NodeGrid(
+                in_dim, [volume_resolution], features, 0.001, name="volume_resolution"
+            )
 
     def _values(self, grid: NodeGrid, x: Tensor) -> Tensor:  # (N, d) -> (N, grids, F)
         values: Tensor = grid(x)

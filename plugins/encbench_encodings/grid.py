@@ -69,7 +69,15 @@ class Grid(NodeGrid):
         sparse_gradients: SparseGradients = False,
     ) -> None:
         check_choice("grid: interpolation", interpolation, ("linear", "cubic"))
-        super().__init__(in_dim, [resolution], features, init_std, include_input, sparse_gradients)
+        super().__init__(
+            in_dim,
+            [resolution],
+            features,
+            init_std,
+            include_input,
+            sparse_gradients,
+            name="resolution",
+        )
         self.resolution = resolution
         self.interpolation = interpolation
 

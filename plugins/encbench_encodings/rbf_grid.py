@@ -91,7 +91,15 @@ class RbfGrid(NodeGrid):
         sparse_gradients: SparseGradients = False,
     ) -> None:
         check_choice("rbf_grid: kernel", kernel, list(KERNELS))
-        super().__init__(in_dim, [resolution], features, init_std, include_input, sparse_gradients)
+        super().__init__(
+            in_dim,
+            [resolution],
+            features,
+            init_std,
+            include_input,
+            sparse_gradients,
+            name="resolution",
+        )
         self.kernel = kernel
         self.alpha = alpha
 

@@ -56,7 +56,9 @@ class TensorfCP(Encoding):
     ) -> None:
         super().__init__(in_dim, out_dim=rank)
         axes = [[axis] for axis in range(in_dim)]
-        self.vectors = NodeGrid(in_dim, [resolution] * in_dim, rank, init_std, axes=axes)
+        self.vectors = NodeGrid(
+            in_dim, [resolution] * in_dim, rank, init_std, axes=axes, name="resolution"
+        )
 
     def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, R)
         return product(self._factors(x), 1)

@@ -60,8 +60,8 @@ class TensorfVM(Encoding):
     ) -> None:
         super().__init__(in_dim, out_dim=len(LINE_AXES) * rank)
         each = [resolution] * len(LINE_AXES)
-        self.planes = NodeGrid(in_dim, each, rank, init_std, axes=PLANE_AXES)
-        self.lines = NodeGrid(in_dim, each, rank, init_std, axes=LINE_AXES)
+        self.planes = NodeGrid(in_dim, each, rank, init_std, axes=PLANE_AXES, name="resolution")
+        self.lines = NodeGrid(in_dim, each, rank, init_std, axes=LINE_AXES, name="resolution")
 
     def forward(self, x: Tensor) -> Tensor:  # (N, 3) -> (N, 3 * R)
         product: Tensor = self.planes(x) * self.lines(x)

@@ -55,7 +55,9 @@ class TriPlane(Encoding):
         init_std: InitStd = 0.01,
     ) -> None:
         super().__init__(in_dim, out_dim=features)
-        self.planes = NodeGrid(in_dim, [resolution] * len(AXES), features, init_std, axes=AXES)
+        self.planes = NodeGrid(
+            in_dim, [resolution] * len(AXES), features, init_std, axes=AXES, name="resolution"
+        )
 
     def forward(self, x: Tensor) -> Tensor:  # (N, 3) -> (N, F)
         values: Tensor = self.planes(x)
