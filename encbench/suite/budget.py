@@ -203,9 +203,12 @@ def _search_sizes(
             if _within_tolerance(best.count, budget):
                 break
     if not _within_tolerance(best.count, budget):
+        what = "change the budget, the network or the encoding"
+        if not encoding.size_parameters and given.own:
+            what = f"its own {given.own:,} are not sized: give other parameters, or " + what
         raise SuiteError(
             f"encoding {reference.label!r} cannot have {budget:,} parameters with its network: "
-            f"nearest is {best}; change the budget, the network or the encoding"
+            f"nearest is {best}; {what}"
         )
 
     def is_least(name: str, value: Any) -> bool:

@@ -1,6 +1,7 @@
 """Grids with the exact semantics of tiny-cuda-nn's ``GridEncoding``: hashed, dense and tiled.
 
-These semantics are those of tiny-cuda-nn's code. The Instant-NGP paper differs: there
+These semantics are those of tiny-cuda-nn's code (NVlabs/tiny-cuda-nn at 6ee3546,
+include/tiny-cuda-nn/encodings/grid.h and common_device.h). The Instant-NGP paper differs: there
 N_l = ⌊N_min · b^l⌋ counts cells, without the −1 below, and a level is one-to-one if
 (N_l + 1)^d <= T. torch-ngp (which allocates (N_l + 1)^d) and nerfstudio's fallback (no half-cell
 offset, every level hashed) differ too.
@@ -143,7 +144,8 @@ def plan_levels(
 
     Raises:
         ParameterError: as ``finest_resolution``, or a level that is not hashed has 2^31 vertices
-            or more. tiny-cuda-nn maps all vertices of such a level to entry 0.
+            or more. In tiny-cuda-nn vertices of such a level share at most 2^31 entries; above
+            about 2^32 (MAX_BASES: 65535 per axis in 2D, 1625 in 3D, 255 in 4D) all read entry 0.
     """
     highest = finest_resolution(
         name, levels, base_resolution, per_level_scale, max_resolution, default

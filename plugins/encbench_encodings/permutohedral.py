@@ -29,9 +29,9 @@ class Permutohedral(MultilevelGrid):
     congruent modulo d + 1 (Adams, Baek, Davis, "Fast High-Dimensional Filtering Using the
     Permutohedral Lattice", Eurographics 2010).
 
-    N_l = N_min (N_max / N_min)^(l / (L − 1)), not rounded, is the number of edges per unit length:
-    the shortest edges of a simplex have length 1 / N_l, so N is comparable with a grid's
-    resolution. PermutoSDF's ``scale`` is 1 / (N_l √(d(d + 1))).
+    N_l = N_min (N_max / N_min)^(l / (L − 1)), not rounded to an integer, is the number of edges per
+    unit length: the shortest edges of a simplex have length 1 / N_l, so N is comparable with a
+    grid's resolution. Scales are kept in float32. PermutoSDF's ``scale`` is 1 / (N_l √(d(d + 1))).
 
     The hash of a vertex is that of PermutoSDF's code: k = (k + y_i) · 2531011 in uint32 for its
     first d coordinates y_i, then modulo T. Here T is a power of two, every level has T entries,

@@ -33,8 +33,8 @@ class TiledGrid(tcnn.TinyCudaGrid):
 
     Raises:
         ParameterError: max_resolution is given with per_level_scale or below base_resolution, or a
-            level has 2^31 vertices or more (tiny-cuda-nn maps all vertices of such a level to one
-            entry).
+            level has 2^31 vertices or more (above about 2^32, tiny-cuda-nn maps all vertices of a
+            level to one entry).
     """
 
     size_parameters = ("base_resolution", "levels")

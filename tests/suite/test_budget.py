@@ -124,6 +124,11 @@ def test_what_cannot_be_reached_is_refused_with_what_is_nearest():
         size("identity", 2, 40)
 
 
+def test_that_the_parts_of_a_composite_are_not_sized_is_said():
+    with pytest.raises(SuiteError, match=r"its own 8,192 are not sized: give other param"):
+        size("composite", 2, 5_000, parts=["grid:resolution=64,features=2"])
+
+
 def test_planned_cells_are_ordinary_ones_of_the_chosen_sizes(caplog):
     suite = Suite(
         encodings=["mpe:resolutions=[8]", "ffe:levels=2"],
