@@ -18,8 +18,8 @@ EMPTY = "the surface is empty: the prediction is outside everywhere"
 class Surface:
     """A triangle mesh with samples uniform over its area; empty arrays if there is no surface.
 
-    A comparison of kind "surface" is a pair (prediction, truth) of surfaces, in units of the
-    longest side of the truth's bounding box.
+    Its arrays are read-only. A comparison of kind "surface" is a pair (prediction, truth) of
+    surfaces, in units of the longest side of the truth's bounding box.
     """
 
     vertices: NDArray[np.float64]
@@ -30,6 +30,16 @@ class Surface:
     """(N, 3) samples."""
     normals: NDArray[np.float64]
     """(N, 3) unit normals at the samples."""
+
+    def __post_init__(self) -> None:
+        for name, array in vars(self).items():
+            view = array.view()
+            view.flags.writeable = False
+            object.__setattr__(self, name, view)
+
+    def __deepcopy__(self, memo: object) -> Surface:
+        """Itself, since its arrays cannot be changed; ``distances`` recognizes it."""
+        return self
 
 
 @dataclass(frozen=True)

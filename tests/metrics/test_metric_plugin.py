@@ -46,6 +46,24 @@ def test_an_undefined_value_is_missing_with_a_reason(value, reason):
     assert measured((value, {"reason": "too dark"})).details["reason"] == "too dark"
 
 
+class Writes(Metric):
+    """Writes into its arguments."""
+
+    kind, range, title = "image", (0.0, 1.0), "writes"
+
+    def compute(self, prediction, truth):
+        torch.from_numpy(prediction).copy_(torch.from_numpy(truth))
+        truth[...] = 0
+        return 0.0, {}
+
+
+def test_what_a_metric_writes_into_its_arguments_changes_only_its_own_copies():
+    prediction, truth = np.full((2, 2, 1), 0.5), np.ones((2, 2, 1))
+    assert Writes()(prediction, truth).value == 0
+    assert (prediction == 0.5).all()
+    assert (truth == 1).all()
+
+
 def test_one_number_of_any_type_is_a_value_and_may_be_infinite():
     for value in (math.inf, np.float32(math.inf), torch.tensor([math.inf])):
         assert measured((value, {})).value == math.inf

@@ -101,6 +101,16 @@ def test_shapes_that_differ_are_refused(function):
         function([0.1, 0.2], [True])
 
 
+def test_distances_of_surfaces_are_computed_once_for_all_metrics():
+    distances.cache_clear()
+    a, b = surface(BOX), surface(BOX, seed=1)
+    for metric in SURFACE_METRICS:
+        metric(a, b)
+    assert distances.cache_info().misses == 1
+    with pytest.raises(ValueError, match="read-only"):
+        a.points[0] = 0
+
+
 def test_equal_surfaces_are_perfect_whatever_the_samples():
     a, b = surface(BOX, seed=0), surface(BOX, seed=1)
     chamfer, f_score, normals = (metric(a, b).value for metric in SURFACE_METRICS)
