@@ -15,6 +15,17 @@ from encbench.errors import ParameterError
 if TYPE_CHECKING:
     from encbench.contracts.activation import Activation
 
+IN_ENCODING = "raised by the encoding's forward"
+"""Note added to an exception; from it a record determines which plug-in failed."""
+IN_NETWORK = "raised by the network behind the encoding"
+Part = Literal["encoding", "network"]
+
+
+def marked(error: Exception, part: Part) -> Exception:
+    """The exception with the note from which a record determines whose it is."""
+    error.add_note(IN_ENCODING if part == "encoding" else IN_NETWORK)
+    return error
+
 
 @dataclass(frozen=True)
 class SparseBlock:

@@ -11,12 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from encbench.contracts.activation import Activation
-from encbench.contracts.encoding import Encoding
+from encbench.contracts.encoding import IN_ENCODING, IN_NETWORK, Encoding, Part, marked
 from encbench.errors import ParameterError, PluginError
 
-IN_ENCODING = "raised by the encoding's forward"
-"""Note added to an exception; from it a record determines which plug-in failed."""
-IN_NETWORK = "raised by the network behind the encoding"
 SETTINGS = (
     "width",
     "depth",
@@ -108,7 +105,7 @@ class Network(nn.Module, ABC):
         with in_encoding():
             features = self.encoding(x)
         encoding = self.encoding
-        _check_shape(f"the encoding {type(encoding).__name__}", features, len(x), encoding.out_dim)
+        _check_shape("encoding", encoding, features, len(x))
         try:
             out = self.from_features(features)
         except BaseException as error:
@@ -116,7 +113,7 @@ class Network(nn.Module, ABC):
                 check_kind(encoding, features, x)
             error.add_note(IN_NETWORK)
             raise
-        _check_shape(f"the network {type(self).__name__}", out, len(x), self.out_dim)
+        _check_shape("network", self, out, len(x))
         return out
 
     def objective(self, loss: Loss, x: Tensor, y: Tensor) -> Tensor:
@@ -142,19 +139,26 @@ def check_kind(encoding: Encoding, features: Tensor, like: Tensor) -> None:
     """Raise PluginError if features differ in dtype or device from ``like`` (points or weights)."""
     if features.dtype != like.dtype or features.device != like.device:
         got, expected = (f"{each.dtype} on {each.device}" for each in (features, like))
-        raise PluginError(
+        message = (
             f"the encoding {type(encoding).__name__} returned {got} for points of {expected}; "
             "let its forward take both from its input"
         )
+        raise marked(PluginError(message), "encoding")
 
 
-def _check_shape(what: str, out: object, points: int, columns: int) -> None:
-    shape = tuple(out.shape) if isinstance(out, Tensor) else f"a {type(out).__name__}"
-    if shape != (points, columns):
-        raise PluginError(
-            f"{what} returned {shape} for {points} points; expected (N, {columns}), one row per "
-            "point"
-        )
+def _check_shape(kind: Part, part: Encoding | Network, out: object, points: int) -> None:
+    shape = tuple(out.shape) if isinstance(out, Tensor) else ()
+    if shape == (points, part.out_dim):
+        return
+    got = shape if isinstance(out, Tensor) else f"a {type(out).__name__}"
+    mend = ""
+    if kind == "encoding" and len(shape) == 2 and shape[0] == points:
+        mend = f", or pass out_dim={shape[1]} to super().__init__"
+    message = (
+        f"the {kind} {type(part).__name__} returned {got} for {points} points; expected a torch "
+        f"tensor (N, {part.out_dim}), one row per point{mend}"
+    )
+    raise marked(PluginError(message), kind)
 
 
 def is_identity(encoding: Encoding) -> bool:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from encbench.contracts.encoding import Encoding
+from encbench.contracts.encoding import Encoding, Part, marked
 from encbench.errors import NtkError, ParameterError
 
 PROBE = 8  # number of points at which the output is checked
@@ -184,6 +184,7 @@ def check_output(model: nn.Module, x: Tensor) -> int:
         NtkError: the model does not map x to finite real (n, O), each row independently.
     """
     with torch.no_grad():
+        given = x.clone()
         try:
             f = model(x)
         except RuntimeError as error:
@@ -193,6 +194,8 @@ def check_output(model: nn.Module, x: Tensor) -> int:
                 f"the model fails in {x.dtype}: {error}; let its forward take its dtype from its "
                 "input or its parameters, or pass dtype=torch.float32"
             ) from error
+        if not torch.equal(x, given):
+            raise _changes_input(model, given)
         if not isinstance(f, Tensor) or f.ndim != 2 or len(f) != len(x):
             got = tuple(f.shape) if isinstance(f, Tensor) else type(f).__name__
             raise NtkError(f"the model must map (N, d) to (N, O), got {got} for N = {len(x)}")
@@ -209,34 +212,52 @@ def check_output(model: nn.Module, x: Tensor) -> int:
     if float((alone - f).abs().max()) > limit:
         with torch.no_grad():
             repeats = float((model(x) - f).abs().max()) <= limit
-        if repeats:
-            raise NtkError(
-                f"f(x) changes with the other points of the batch{_where(model, x)}, and the "
-                "kernel needs f(x) to depend on x alone; remove what mixes the points"
-            )
-        raise NtkError(
-            f"f(x) changes from call to call{_where(model, x, together=True)}: two calls with the "
-            "same points differ, and the kernel needs f(x) to depend on x alone; let forward draw "
-            "no random numbers and keep nothing from earlier calls"
+        kind, part = _changing(model, x, together=not repeats)
+        where = f" in the {kind} {part}" if part else ""
+        message = (
+            f"f(x) changes with the other points of the batch{where}, and the kernel needs f(x) to "
+            "depend on x alone; remove what mixes the points"
+            if repeats
+            else f"f(x) changes from call to call{where}: two calls with the same points differ, "
+            "and the kernel needs f(x) to depend on x alone; let forward draw no random numbers "
+            "and keep nothing from earlier calls"
         )
+        raise marked(NtkError(message), kind)
     return f.shape[1]
 
 
-def _where(model: nn.Module, x: Tensor, *, together: bool = False) -> str:
-    """Name the part that changes, as in " in the encoding X"; "" without an encoding.
+def _changing(model: nn.Module, x: Tensor, *, together: bool) -> tuple[Part, str]:
+    """The part whose output changes, and its class; no class without an encoding.
 
     Args:
         together: whether the points are compared with a second call, not with calls of one each.
     """
     encoding = encoding_of(model)
     if encoding is None:
-        return ""
+        return "network", ""
     with torch.no_grad():
         features = encoding(x)
         parts = [encoding(x)] if together else [encoding(row[None]) for row in x]
-        changes = float((torch.cat(parts) - features).abs().max()) > 1e-5
-    kind, found = ("encoding", encoding) if changes else ("network", model)
-    return f" in the {kind} {type(found).__name__}"
+        if float((torch.cat(parts) - features).abs().max()) > 1e-5:
+            return "encoding", type(encoding).__name__
+    return "network", type(model).__name__
+
+
+def _changes_input(model: nn.Module, x: Tensor) -> Exception:
+    """The error of a model that changes points such as x in place."""
+    kind: Part
+    kind, part, encoding = "network", model, encoding_of(model)
+    if encoding is not None:
+        given = x.clone()
+        with torch.no_grad():
+            encoding(given)
+        if not torch.equal(given, x):
+            kind, part = "encoding", encoding
+    message = (
+        f"the {kind} {type(part).__name__} changes its input in place; let forward compute new "
+        "tensors, such as x * 2 instead of x.mul_(2)"
+    )
+    return marked(NtkError(message), kind)
 
 
 def check_finite(f: Tensor, model: nn.Module, x: Tensor) -> None:
@@ -249,14 +270,16 @@ def check_finite(f: Tensor, model: nn.Module, x: Tensor) -> None:
                 f"the parameter {name} of {type(model).__name__} is NaN or infinite: it was so "
                 "from the start, or training has diverged"
             )
-    part, values, encoding = f"the network {type(model).__name__}", f, encoding_of(model)
+    kind: Part
+    kind, part, values, encoding = "network", model, f, encoding_of(model)
     if encoding is not None:
         with torch.no_grad():
             features = encoding(x)
         if not bool(torch.isfinite(features).all()):
-            part, values = f"the encoding {type(encoding).__name__}", features
+            kind, part, values = "encoding", encoding, features
     where = x[~torch.isfinite(values).all(1)][0].tolist()
-    raise NtkError(
-        f"{part} gives NaN or infinity at x = {where}, although its weights are finite; it must "
-        "be finite on all of [0, 1], borders included"
+    message = (
+        f"the {kind} {type(part).__name__} gives NaN or infinity at x = {where}, although its "
+        "weights are finite; it must be finite on all of [0, 1], borders included"
     )
+    raise marked(NtkError(message), kind)

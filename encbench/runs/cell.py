@@ -21,7 +21,7 @@ from encbench.device import (
     reset_peak_memory,
     return_memory,
 )
-from encbench.errors import NtkError, bounded, error_line
+from encbench.errors import EncbenchError, NtkError, bounded, error_line
 from encbench.ntk.linearized import critical_learning_rate
 from encbench.ntk.model import PROBE, check_output, copied, working_copy
 from encbench.plugins.isolation import output_to_stderr, process_state_kept
@@ -302,7 +302,8 @@ class _CellRun:
             # converting the exception to text failed
             text, trace = error_line(error), ""
         _clear_frames(error)
-        kind = "" if text.startswith(type(error).__name__) else f"{type(error).__name__}: "
+        plain = isinstance(error, EncbenchError) or text.startswith(type(error).__name__)
+        kind = "" if plain else f"{type(error).__name__}: "
         self.record.error = ErrorInfo(
             type=type(error).__name__,
             message=f"{whose} failed: {kind}{text}" if whose else text,

@@ -19,9 +19,9 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from encbench.contracts.activation import Activation
-from encbench.contracts.encoding import Encoding
+from encbench.contracts.encoding import IN_ENCODING, IN_NETWORK, Encoding
 from encbench.contracts.metric import Metric, MetricValue
-from encbench.contracts.network import IN_ENCODING, IN_NETWORK, Network
+from encbench.contracts.network import Network
 from encbench.contracts.optimizer import Optimizer, Schedule
 from encbench.contracts.task import IN_TASK, Task, checked_task, content_hash
 from encbench.errors import DataError, EncbenchError, PluginError, bounded, error_line, plural
@@ -151,12 +151,12 @@ def failed_plugin(error: BaseException, cell: CellConfig, task: Task | None) -> 
     notes = getattr(error, "__notes__", ())
     if IN_LOSS in notes and IN_ENCODING not in notes:
         kind, reference = "task", cell.task
-    elif isinstance(error, EncbenchError):
-        return ""
     elif IN_ENCODING in notes:
         kind, reference = "encoding", cell.encoding
     elif IN_NETWORK in notes and cell.network.kind != "mlp":
         return _other_plugin("network", cell.network.kind, cell)
+    elif isinstance(error, EncbenchError):
+        return ""
     elif IN_TASK in notes:
         kind, reference = "task", cell.task
     else:

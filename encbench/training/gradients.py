@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from encbench.contracts.encoding import marked
 from encbench.contracts.network import in_encoding
 from encbench.errors import PluginError, plural
 from encbench.ntk.autograd import dense, random_like
@@ -33,7 +34,7 @@ def check_gradients(encoding: nn.Module, x: Tensor) -> None:
                 for name, p in trained.items()
             }
             inputs = [parameter.requires_grad_() for parameter in parameters.values()]
-            features = functional_call(encoding, parameters, (x,))
+            features = functional_call(encoding, parameters, (x.clone(),))
             if not isinstance(features, Tensor):
                 return  # the network says so
             if features.requires_grad:
@@ -44,10 +45,11 @@ def check_gradients(encoding: nn.Module, x: Tensor) -> None:
             found.append(features.detach())
     if torch.equal(*found):
         return
-    raise PluginError(
+    message = (
         f"the encoding {type(encoding).__name__} has "
         f"{plural(sum(p.numel() for p in trained.values()), 'trained parameter')}, on which its "
         "features depend with gradient zero: is there a detach(), no_grad() or round() in forward? "
         "Make it differentiable, or set requires_grad=False on parameters that are not to be "
         "trained"
     )
+    raise marked(PluginError(message), "encoding")

@@ -364,7 +364,7 @@ def test_an_encoding_that_returns_another_shape_is_named(returns, what, suite):
     registry = registry_of(theirs=module(encodings={"scaled": theirs}, tasks={"wave": Wave}))
     (cell,) = plan(suite, registry)
     error = run_cell(cell, registry).record.error
-    expected = rf"the encoding Odd returned {what} for \d+ points; expected \(N, 1\)"
+    expected = rf"the encoding Odd returned {what} for \d+ points; expected a torch tensor \(N, 1\)"
     assert re.search(expected, error.message), error.message
 
 

@@ -113,6 +113,27 @@ class Centred(Weighted):
         return super().forward(x) - x.mean(0)
 
 
+class InPlace(Weighted):
+    """Changes its points."""
+
+    def forward(self, x):
+        return super().forward(x.mul_(2))
+
+
+class Wide(Weighted):
+    """Twice as many features as declared."""
+
+    def forward(self, x):
+        return super().forward(torch.cat([x, x], 1))
+
+
+class Array(Weighted):
+    """A NumPy array."""
+
+    def forward(self, x):
+        return x.numpy()
+
+
 def record_of(cls, loss="mse"):
     task = type("Named", (Wave,), {"loss": loss, "__doc__": "A wave."})
     suite = Suite(
@@ -140,12 +161,17 @@ def record_of(cls, loss="mse"):
         (NotANumber, "the encoding NotANumber gives NaN or infinity at x = ["),
         (Counting, "from call to call in the encoding Counting: two calls with the same points"),
         (Centred, "with the other points of the batch in the encoding Centred"),
+        (InPlace, "the encoding InPlace changes its input in place; let forward compute new"),
+        (Wide, "(8, 2) for 8 points; expected a torch tensor (N, 1), one row per point, or pass"),
+        (Array, "returned a ndarray for 8 points; expected a torch tensor (N, 1), one row per"),
     ],
 )
 def test_what_cannot_be_trained_or_compared_fails_in_set_up(cls, message, loss):
     record = record_of(cls, loss)
     assert (record.status, record.phase) == ("failed", "setup")
     assert message in record.error.message
+    if cls is not BadStart:  # its parameter is named
+        assert record.error.message.startswith("encoding 'theirs' of dist 1.0 failed: ")
 
 
 @pytest.mark.parametrize("cls", [Weighted, Frozen, Shrinking])
