@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -47,7 +51,8 @@ def check(
       encbench check 'mpe:resolutions=[8]'
       encbench check encbench-ripple:ripple:levels=3 image:side=16 --trace
 
-    Exit codes: 0 no check failed, 1 a check failed, 2 wrong usage.
+    Exit codes: 0 no check failed, 1 a check failed, 2 wrong usage, 130 Ctrl-C,
+    143 SIGTERM.
     """
     registry, console = default_registry(), Console()
     # every name is looked up before the first check runs
@@ -56,12 +61,14 @@ def check(
     for name, offer, conformance in chosen:
         version = f"{offer.distribution} {offer.plugin.version}"
         print_line(console, f"{name}: {offer.kind} of {version}", "bold")
-        results = []
-        with console.status("") as status:
+        results: list[CheckResult] = []
+        count = len(conformance.checks())
+        with _ended_by_sigterm(), console.status(f"check 1 of {count}") as status:
             for result in conformance.run():
-                status.update(result.title)
+                _print(result, console)
                 results.append(result)
-        _report(results, console, trace=trace)
+                status.update(f"check {min(len(results) + 1, count)} of {count}")
+        _summarize(results, console, trace=trace)
         failed += sum(result.outcome == "failed" for result in results)
     if failed:
         raise typer.Exit(1)
@@ -99,15 +106,37 @@ def _conformance(text: str, registry: Registry) -> list[tuple[str, Offer, type[C
     return found
 
 
-def _report(results: list[CheckResult], console: Console, *, trace: bool) -> None:
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends the block like Ctrl-C, after which no worker process is left; exit code 143."""
+    received = []
+
+    def end(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        signal.raise_signal(signal.SIGINT)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    except KeyboardInterrupt:
+        if received:
+            raise typer.Exit(128 + signal.SIGTERM) from None
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _print(result: CheckResult, console: Console) -> None:
+    mark, style = MARKS[result.outcome]
+    text = literal(result.title)
+    if result.message:
+        text.append(f"\n{result.message}", style="dim" if result.outcome == "skipped" else "")
     table = facts_table()
-    for result in results:
-        mark, style = MARKS[result.outcome]
-        text = literal(result.title)
-        if result.message:
-            text.append(f"\n{result.message}", style="dim" if result.outcome == "skipped" else "")
-        table.add_row(Text(mark, style), text)
+    table.add_row(Text(mark, style), text)
     console.print(table)
+
+
+def _summarize(results: list[CheckResult], console: Console, *, trace: bool) -> None:
     counts = {outcome: sum(r.outcome == outcome for r in results) for outcome in MARKS}
     console.print(", ".join(f"{n} {outcome}" for outcome, n in counts.items() if n) + "\n")
     if trace:

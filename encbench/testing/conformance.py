@@ -7,6 +7,7 @@ import inspect
 import json
 import multiprocessing
 import pickle
+import signal
 import sys
 import traceback
 import unittest
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import cache
+from multiprocessing import resource_tracker
 from typing import Any, ClassVar, Literal, NoReturn, TypeVar
 
 import torch
@@ -260,12 +262,16 @@ def call_in_worker(function: Callable[..., T], subject: Any, *arguments: Any) ->
             f"{name} cannot be pickled ({type(error).__name__}: {error}); define its class at "
             "module level and keep no lambdas, locks, open files or local functions in it"
         )
+    # A worker that this starts ignores Ctrl-C, of which it would print a traceback. The tracker
+    # first, because starting it unblocks the signal.
+    resource_tracker.ensure_running()
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        return (
-            _pool()
-            .submit(_unpickle_and_call, sys.path, function, payload, arguments)
-            .result(TIMEOUT)
-        )
+        result = _pool().submit(_unpickle_and_call, sys.path, function, payload, arguments)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    try:
+        return result.result(TIMEOUT)
     except BrokenProcessPool:
         _pool.cache_clear()
         fail(

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import pytest
 import typer
 
 from encbench.cli import check as verb
 from encbench.cli.check import check
 from encbench.errors import PluginError, UnknownNameError, UsageError
+from encbench.testing import CheckResult, TaskConformance
+from encbench.testing.conformance import call_in_worker
 from tests.cli.program import encbench
 from tests.sample_plugin import module, registry_of
 from tests.testing import faulty_encodings, faulty_tasks
@@ -51,6 +56,39 @@ def test_the_traceback_is_shown_on_request(capsys):
     said = capsys.readouterr().out
     assert "Traceback" in said
     assert "test_ntk_points" in said
+
+
+def test_a_line_is_printed_as_soon_as_its_check_ends(monkeypatch, capsys):
+    def run():
+        yield CheckResult("test_quick", "It is quick", "passed")
+        assert "✓  It is quick" in capsys.readouterr().out
+        yield CheckResult("test_slow", "It is slow", "passed")
+
+    monkeypatch.setattr(TaskConformance, "run", staticmethod(run))
+    check(["noise"])
+    assert "2 passed" in capsys.readouterr().out
+
+
+def test_sigterm_ends_it_in_order(monkeypatch):
+    def run():
+        os.kill(os.getpid(), signal.SIGTERM)
+        yield CheckResult("test_late", "It is late", "passed")
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(TaskConformance, "run", staticmethod(run))
+    with pytest.raises(typer.Exit) as ended:
+        check(["noise"])
+    assert ended.value.exit_code == 143
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def blocked(subject):
+    return signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def test_ctrl_c_does_not_reach_the_worker_process():
+    assert signal.SIGINT in call_in_worker(blocked, object)
+    assert signal.SIGINT not in blocked(object)
 
 
 @pytest.mark.parametrize(
