@@ -116,6 +116,33 @@ def test_the_protocol_says_what_differs(results: Results) -> None:
     assert text.endswith("1 seed.")
 
 
+SGD, ADAM = {"optimizer": "sgd", "epochs": 100}, {"optimizer": "adam", "lr": 0.01, "epochs": 100}
+
+
+def test_a_ranking_of_optimizers_is_not_announced_as_one_of_encodings(results: Results) -> None:
+    add(results, "a", 40.0, 41.0, 42.0, 43.0, training=SGD)
+    add(results, "b", 30.1, 31.0, 31.9, 33.0, training=ADAM)
+    add(results, "c", 20.1, 21.0, 21.9, 23.0, training=ADAM)
+    task = board_of(results)
+    differ = (
+        "`a`: optimizer=sgd, learning rate 1.5 × lr_crit; "
+        "the others: optimizer=adam, learning rate 21.0 as given."
+    )
+    assert verdict_on(task).endswith(f" **Not only the encodings differ**: {differ}")
+    assert caveats(task, None)[0] == f"Settings differ, and with them perhaps the order: {differ}"
+
+
+def test_equal_and_swept_settings_are_not_said_to_differ(results: Results) -> None:
+    for encoding in ("a", "b"):
+        for factor, more in ((1.0, 0), (2.0, 1)):
+            sweep = {"lr_factor": factor, "epochs": 100}
+            add(results, encoding, 40.0 + more, 41.5 + more, training=sweep)
+    assert "Not only" not in verdict_on(board_of(results))
+    assert not any("Settings" in doubt for doubt in caveats(board_of(results), None))
+    add(results, "c", 50.0, 51.5, training={"lr_factor": 3.0, "epochs": 100})
+    assert "Settings differ" in caveats(board_of(results), None)[0]
+
+
 def test_unequal_parameters_and_batches_are_named(results: Results) -> None:
     add(results, "a", 40.0, parameters={"mlp": 1000, "encoding": 0})
     add(results, "b", 30.0, parameters={"mlp": 1000, "encoding": 400})

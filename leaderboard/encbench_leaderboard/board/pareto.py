@@ -25,6 +25,15 @@ LABELS: dict[Cost, str] = {
 MACHINES = 2
 """Maximum number of machines with a panel of times each: those with the most cells."""
 
+SAME_SIZE = 0.05
+"""Numbers of parameters that differ from one number by at most this share count as equal: the
+tolerance of ``--budget parameters=N``."""
+
+
+def equally_large(sizes: Sequence[float]) -> bool:
+    """Whether numbers of parameters may all be those of one budget."""
+    return not sizes or max(sizes) * (1 - SAME_SIZE) <= min(sizes) * (1 + SAME_SIZE)
+
 
 @dataclass(frozen=True)
 class CostPoints:

@@ -75,7 +75,7 @@ def describe(board: Board, store: Store) -> Page:
     name = store.suite_name()
     folder = shell_word(store.directory.resolve().name)
     tuned = earlier_result(store.directory)
-    blocks: list[Block] = [Text(_summary(board, tuned)), Text(_verdicts(board), "verdict")]
+    blocks: list[Block] = [Text(_summary(board, tuned)), Text(_verdicts(board, tuned), "verdict")]
     ran_on = machines(board.facts)
     if len(ran_on) > 1:
         text = (
@@ -128,12 +128,12 @@ def describe(board: Board, store: Store) -> Page:
     return Page(title, blocks, tuple(entries), more)
 
 
-def _verdicts(board: Board) -> str:
+def _verdicts(board: Board, tuned: TuneResult | None) -> str:
     """The verdict of each category, and of each task that is in none."""
     groups = board.groups
     if len(groups) == 1:
-        return verdict_on(groups[0])
-    lines = [f"- {code(group.label)}: {verdict_on(group)}" for group in groups[:VERDICTS]]
+        return verdict_on(groups[0], tuned)
+    lines = [f"- {code(group.label)}: {verdict_on(group, tuned)}" for group in groups[:VERDICTS]]
     if len(groups) > VERDICTS:
         lines.append(f"- {plural(len(groups) - VERDICTS, 'more task')}: see the overview")
     return "\n".join(lines)
@@ -202,7 +202,7 @@ def _section(
     others = notes.metric_notes(task, [m for m in task.metrics if m not in shown])
     doubts = "\n".join(f"- {doubt}" for doubt in caveats(task, tuned))
     blocks = _present(
-        Text(verdict_on(task), "verdict") if level > 2 else None,
+        Text(verdict_on(task, tuned), "verdict") if level > 2 else None,
         Text(protocol(task, tuned)),
         Text(f"What could change the order:\n\n{doubts}", "warning") if doubts else None,
         Text(_pooled(task, targets)) if task.targets else None,

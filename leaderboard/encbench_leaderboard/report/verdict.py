@@ -28,6 +28,7 @@ from encbench_leaderboard.report.format import (
     significant,
     span,
 )
+from encbench_leaderboard.report.unequal import unequal
 from encbench_leaderboard.statistics.sample import shared_units
 
 EIGHT_BITS = 58.9
@@ -43,12 +44,17 @@ NAMED = 3
 """Maximum number of entries named in a sentence."""
 
 
-def verdict_on(task: TaskBoard) -> str:
-    """The leading entry, its lead, the test and the cost; or that there is too little data."""
+def verdict_on(task: TaskBoard, tuned: TuneResult | None = None) -> str:
+    """The leading entry, its lead, the test and the cost; or that there is too little data. Then
+    the entries that were not compared, and settings that differ beyond the encodings."""
     found = lead(task)
     if found is None:
         return "**No verdict**: no encoding finished with a value that can be ranked."
-    return " ".join([_verdict(task, found), *_not_compared(task, found)])
+    sentences = [_verdict(task, found), *_not_compared(task, found)]
+    ranked = [row["entry"] for row in task.rows if not math.isnan(row["rank"])]
+    if differ := unequal(task, ranked, tuned):
+        sentences.append(f"**Not only the encodings differ**: {differ}.")
+    return " ".join(sentences)
 
 
 def _verdict(task: TaskBoard, found: Lead) -> str:
@@ -280,6 +286,8 @@ def caveats(task: TaskBoard, tuned: TuneResult | None) -> list[str]:
     if not facts or len(task.rows) < 2:
         return []
     found = []
+    if differ := unequal(task, [row["entry"] for row in task.rows], tuned):
+        found.append(f"Settings differ, and with them perhaps the order: {differ}.")
     if int(task.cells["unit"].nunique()) == 1:
         found.append(f"One {task.unit}: another may order them differently.")
     if tuned is None:
