@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,18 @@ from encbench_leaderboard.board.facts import MetricInfo
 from encbench_leaderboard.board.standings import TESTED, standings
 from encbench_leaderboard.board.table import Board, TaskBoard, boards, metric_conditions
 from encbench_leaderboard.render.markdown import markdown
+from encbench_leaderboard.render.terminal import rich_table
 from encbench_leaderboard.report.blocks import Table
 from encbench_leaderboard.report.build import describe, load_board
-from encbench_leaderboard.report.notes import halved_notes, metric_notes, statistics_notes
+from encbench_leaderboard.report.notes import (
+    halved_notes,
+    metric_notes,
+    statistics_notes,
+    unfinished_note,
+)
 from encbench_leaderboard.report.standings_table import standings_table
 from encbench_leaderboard.report.tables import adjacent_table
+from rich.console import Console
 from scipy.stats import sem, t
 
 from encbench.contracts.metric import MetricValue
@@ -82,7 +90,7 @@ def test_equal_quality_shares_a_rank(results: Results) -> None:
     assert list(board_of(results).tasks[0].standings["rank"]) == [1, 1, 3]
 
 
-def test_cells_that_did_not_finish_stand_last_with_their_reason(results: Results) -> None:
+def test_cells_that_did_not_finish_stand_last_with_their_reason_below(results: Results) -> None:
     results.add("aaa", status="diverged", error=diverged(1234), psnr=None)
     results.add(
         "bbb", status="failed", psnr=None, error=ErrorInfo(type="ValueError", message="no\nroom")
@@ -92,8 +100,38 @@ def test_cells_that_did_not_finish_stand_last_with_their_reason(results: Results
     assert [row["encoding"] for row in shown] == ["zzz", "aaa", "bbb"]
     assert [row["#"] for row in shown] == ["(1)", "–", "–"]
     assert shown[0]["status"] == "ok"
-    assert shown[1]["status"] == "diverged at step 1,234"
-    assert shown[2]["status"] == "failed in training: ValueError: no room"
+    assert [row["status"] for row in shown[1:]] == ["diverged", "failed"]
+    assert unfinished_note(board_of(results).tasks[0]) == (
+        "Not finished:\n\n- `aaa`: 1 diverged at step 1,234\n"
+        "- `bbb`: 1 failed in training: ValueError: no room"
+    )
+
+
+def test_reasons_are_counted_and_name_no_class_of_encbench(results: Results) -> None:
+    own = ErrorInfo(type="PluginError", message="the encoding Flat returned (8,) for 8 points")
+    theirs = ErrorInfo(type="OSError", message="encoding 'a' of acme 1.0 failed: OSError: burnt")
+    for seed, step in enumerate((3, 3, 4)):
+        results.add("a", status="diverged", error=diverged(step), psnr=None, seed=seed)
+    for seed, error in enumerate((own, own, theirs), 3):
+        results.add("a", status="failed", error=error, psnr=None, seed=seed)
+    task = board_of(results).tasks[0]
+    assert standings_of(task)[0]["status"] == "3 diverged; 3 failed"
+    assert unfinished_note(task).endswith(
+        "- `a`: 3 diverged at steps 3 to 4; "
+        "2 failed in training: the encoding Flat returned (8,) for 8 points; "
+        "1 failed in training: encoding 'a' of acme 1.0 failed: OSError: burnt"
+    )
+
+
+def test_in_a_narrow_terminal_no_status_is_broken_and_times_are_left_out(results: Results) -> None:
+    for seed, psnr in enumerate((30.0, 31.0, 35.0)):
+        results.add("a_long_name:levels=16", psnr=psnr, seed=seed)
+        results.add("late", status="out_of_memory", psnr=None, seed=seed)
+    console = Console(width=72, record=True, file=StringIO())
+    console.print(rich_table(standings_table(board_of(results).tasks[0]), 72))
+    text = console.export_text()
+    for words, shown in {"3 out of ": True, " memory ": True, "training": False}.items():
+        assert (words in text) == shown
 
 
 def test_what_a_diverged_cell_reached_is_not_shown_as_quality(results: Results) -> None:
@@ -185,7 +223,7 @@ def test_only_seeds_that_finished_are_averaged(results: Results) -> None:
     results.add("a", psnr=None, seed=2, status="diverged", error=diverged(5))
     task = board_of(results).tasks[0]
     assert task.standings["metric:psnr"][0] == 31.0
-    assert standings_of(task)[0]["status"] == "2 of 3 ok; 1 diverged at step 5"
+    assert standings_of(task)[0]["status"] == "2 of 3 ok; 1 diverged"
 
 
 def test_an_eigenvalue_under_the_floor_is_never_a_value(results: Results) -> None:

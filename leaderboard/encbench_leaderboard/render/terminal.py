@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import compress
 
 from markdown_it import MarkdownIt
 from rich.box import SIMPLE_HEAD
@@ -16,6 +17,8 @@ from rich.text import Text as RichText
 from encbench.errors import plural
 from encbench_leaderboard.report.blocks import Block, Page, Table, Text, Value, shown_first
 
+ALWAYS = ("rank", "encoding", "status")
+"""Columns of standings that are never left out."""
 NAME_WIDTH = 20
 """Minimum width of a column of encodings' names, which are broken into lines [characters]."""
 
@@ -73,26 +76,39 @@ def print_blocks(blocks: Sequence[Block], console: Console) -> None:
 
 
 def rich_table(table: Table, width: int) -> RichTable:
-    """Return a table with as many columns as fit into ``width`` characters: always those of
-    ``shown_first``, with intervals on a line of their own if there is no room; then any of the
-    others that fit, in their order."""
+    """Return a table with as many columns as fit into ``width`` characters: those of
+    ``shown_first``, and any of the others that fit, in their order. If there is no room, intervals
+    are on a line of their own, and standings have fewer columns: the last ones go first, but rank,
+    encoding, the first metric and the status stay."""
     shown = RichTable(title=RichText(table.title), title_justify="left", box=SIMPLE_HEAD)
     shown.pad_edge, shown.padding = False, (0, 1, 0, 0)
     kept = shown_first(table)
-    taken = sum(_width(table, place) for place in range(len(kept)) if kept[place])
-    narrow = taken > width
-    for place, keep in enumerate(kept):
-        if not keep and taken + _width(table, place) <= width:
-            taken += _width(table, place)
+
+    def taken() -> int:
+        return sum(_width(table, place, narrow) for place in compress(range(len(kept)), kept))
+
+    narrow = False
+    narrow = taken() > width
+    for place in range(len(kept)):
+        if not narrow and not kept[place] and taken() + _width(table, place) <= width:
             kept[place] = True
-    columns = [column for column, keep in zip(table.columns, kept, strict=True) if keep]
-    for column in columns:
+    less = [p for p in compress(range(len(kept)), kept) if table.columns[p].name not in ALWAYS][1:]
+    while table.name == "standings" and less and taken() > width:
+        kept[less.pop()] = False
+    places = list(compress(range(len(kept)), kept))
+    columns = [table.columns[place] for place in places]
+    # rich would shrink the widest column first, and crop what does not fit then
+    room, widths = max(0, width - taken()), {}
+    for place in reversed([p for p in places if table.columns[p].kind != "number"]):
+        least = _width(table, place, narrow)
+        widths[place] = min(_width(table, place), least + room) - 2
+        room -= widths[place] + 2 - least
+    for place, column in zip(places, columns, strict=True):
         title = _broken(column.title, narrow)
         if column.kind == "number":
             shown.add_column(title, justify="right", no_wrap=True)
         else:
-            least = NAME_WIDTH if column.kind == "code" else len(column.title)
-            shown.add_column(title, overflow="fold", min_width=least)
+            shown.add_column(title, overflow="fold", width=widths[place] if narrow else None)
     for row in table.rows:
         values = [value for value, keep in zip(row.values, kept, strict=True) if keep]
         shown.add_row(
@@ -111,13 +127,23 @@ def _label(value: Value) -> RichText:
     return RichText.assemble((value.emphasis, "italic"), re.sub(r",(?=\S)", ", ", rest))
 
 
-def _width(table: Table, place: int) -> int:
-    """Width of a column [characters]; a text can wrap, so at most twice the minimum of a name."""
-    column = table.columns[place]
-    longest = max(len(text) for text in [column.title, *(r.values[place].text for r in table.rows)])
-    if column.kind == "code":
-        longest = max(longest, NAME_WIDTH)
-    return 2 + (longest if column.kind == "number" else min(longest, 2 * NAME_WIDTH))
+def _width(table: Table, place: int, narrow: bool = False) -> int:
+    """Width of a column [characters]; a text can wrap, so at most twice the minimum of a name, and
+    if ``narrow`` its longest word. Numbers are then broken as in ``_broken``."""
+    kind, texts = table.columns[place].kind, _texts(table, place)
+    if kind == "number":
+        return 2 + max(len(line) for t in texts for line in _broken(t, narrow).plain.split("\n"))
+    least = NAME_WIDTH if kind == "code" else _longest_word(table, place) if narrow else 0
+    return 2 + (least if narrow else max(least, min(max(map(len, texts)), 2 * NAME_WIDTH)))
+
+
+def _longest_word(table: Table, place: int) -> int:
+    words = " ".join(_texts(table, place)).split()
+    return min(max(map(len, words), default=0), NAME_WIDTH)
+
+
+def _texts(table: Table, place: int) -> list[str]:
+    return [table.columns[place].title, *(row.values[place].text for row in table.rows)]
 
 
 def _broken(text: str, narrow: bool) -> RichText:

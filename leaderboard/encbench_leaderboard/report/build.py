@@ -207,6 +207,7 @@ def _section(
         Text(f"What could change the order:\n\n{doubts}", "warning") if doubts else None,
         Text(_pooled(task, targets)) if task.targets else None,
         table,
+        Text(unfinished, "note") if (unfinished := notes.unfinished_note(task)) else None,
         Text(" ".join(below), "note") if below else None,
         Text(" ".join(others), "note", first=False) if others else None,
         sheet(task),

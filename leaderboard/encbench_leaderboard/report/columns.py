@@ -45,8 +45,8 @@ HELP = {
     "lr_ratio": "learning rate of gradient descent / lr_crit; below 1, full-batch steps on the "
     "network linearized at initialization are stable; the network itself may be stable at several "
     "times that or, with binary cross entropy (occupancy), only at less",
-    "status": "ok; diverged (the loss became infinite or NaN, at that step); out of memory, "
-    "timeout, interrupted or failed with the reason; only ok cells are ranked and averaged",
+    "status": "ok; diverged (the loss became infinite or NaN); out of memory, timeout, interrupted "
+    "or failed; only ok cells are ranked and averaged",
     "size": "number of eigenvalues",
     "steps": "optimizer steps",
     "ntk_seconds": "time spent on spectra",

@@ -21,6 +21,7 @@ from encbench_leaderboard.board.table import (
 )
 from encbench_leaderboard.report.blocks import Table, Text
 from encbench_leaderboard.report.format import code, count, p_equals, plain, quantity
+from encbench_leaderboard.report.standings_table import why_unfinished
 from encbench_leaderboard.report.tables import TEST_NAMES
 from encbench_leaderboard.statistics.across import FEWEST_TASKS
 from encbench_leaderboard.statistics.pairs import ALPHA
@@ -28,6 +29,8 @@ from encbench_leaderboard.statistics.sample import cube, unit_means
 from encbench_leaderboard.statistics.stability import FEWEST_UNITS, split_half
 
 SHOWN_PAIRS = 12
+UNFINISHED = 12
+"""Maximum number of entries whose reasons for not finishing are listed."""
 ADJACENT = (
     "The interval is of this pair alone; p is corrected for all pairs of the table. *Detectable* "
     "is the smallest difference that this test detects with 80 % power, at the corrected level and "
@@ -96,6 +99,16 @@ def held_out_notes(task: TaskBoard) -> list[str]:
             f"{tested}."
         )
     return notes
+
+
+def unfinished_note(task: TaskBoard) -> str:
+    """The reasons for which cells did not finish, a line per entry; "" if all finished."""
+    of = {entry: task.facts_of_entry(entry) for entry in task.standings["entry"]}
+    failed = [entry for entry, facts in of.items() if any(one.status != "ok" for one in facts)]
+    lines = [f"- {code(e)}: {plain(why_unfinished(of[e]))}" for e in failed[:UNFINISHED]]
+    if len(failed) > UNFINISHED:
+        lines.append(f"- {len(failed) - UNFINISHED:,} more")
+    return "\n".join(["Not finished:\n", *lines]) if lines else ""
 
 
 def halved_notes(task: TaskBoard) -> list[str]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from operator import itemgetter
 
+from encbench import errors
 from encbench.results.records import Record
 from encbench_leaderboard.board.facts import Facts, MetricInfo
 from encbench_leaderboard.board.no_network import NoNetwork, without_network
@@ -43,6 +44,9 @@ TAKEN = (
     *("lambda_maximum", "lambda_median", "lambda_minimum"),
 )
 """Column names that a metric must not use."""
+REASONS = 3
+"""Maximum number of reasons per entry and status that a note lists."""
+OWN_ERRORS = {name for name, found in vars(errors).items() if isinstance(found, type)}
 
 
 def standings_table(
@@ -175,16 +179,33 @@ def _resolved(row: Standing) -> Value:
 
 
 def _status(facts: Sequence[Facts]) -> str:
-    """Numbers of cells of an entry by status, with the first reason of each, on one line."""
+    """Numbers of cells of an entry by status: "4 of 6 ok; 2 diverged"; "ok" if all finished."""
     tally = Counter(one.status for one in facts)
     if set(tally) == {"ok"}:
         return "ok"
     parts = [f"{tally['ok']} of {len(facts)} ok"] if tally["ok"] else []
-    for kind in sorted(set(tally) - {"ok"}):
-        why = reason(next(one.stored.record for one in facts if one.status == kind))
-        name = f"{tally[kind]} " * (len(facts) > 1) + kind.replace("_", " ")
-        joint = "" if not why else " " if why.startswith(("in ", "at step ")) else ": "
-        parts.append(f"{name}{joint}{why}")
+    of = "{} {}" if len(facts) > 1 else "{1}"
+    others = sorted(set(tally) - {"ok"})
+    return "; ".join([*parts, *(of.format(tally[o], o.replace("_", " ")) for o in others)])
+
+
+def why_unfinished(facts: Sequence[Facts]) -> str:
+    """Numbers of cells that did not finish by status and reason: "4 diverged at steps 3 to 7; 1
+    failed in setup: ValueError: no room"; "" if all finished."""
+    parts = []
+    for kind in sorted({one.status for one in facts} - {"ok"}):
+        records = [one.stored.record for one in facts if one.status == kind]
+        name = kind.replace("_", " ")
+        steps = [r.error.step for r in records if r.error and r.error.step is not None]
+        if len(set(steps)) > 1:  # for a loss that is not finite, the step is all the information
+            parts.append(f"{len(steps)} {name} at steps {span(steps)}")
+            records = [r for r in records if not r.error or r.error.step is None]
+        reasons = Counter(reason(record) for record in records).most_common()
+        for why, number in reasons[:REASONS]:
+            joint = "" if not why else " " if why.startswith(("in ", "at step ")) else ": "
+            parts.append(f"{number} {name}{joint}{why}")
+        if rest := sum(number for _, number in reasons[REASONS:]):
+            parts.append(f"{rest} {name} for other reasons")
     return "; ".join(parts)
 
 
@@ -198,7 +219,11 @@ def reason(record: Record, limit: int = 160) -> str:
     if record.error.step is not None:
         # for a loss that is not finite, the step is all the information
         return f"{where} at step {record.error.step:,}".strip()
-    text = one_line(f"{record.error.type}: {record.error.message}", limit)
+    kind, text = record.error.type, record.error.message
+    # the sentences of encbench's own errors need no name of a class, and those on plug-ins have one
+    if kind not in OWN_ERRORS and f"{kind}:" not in text:
+        text = f"{kind}: {text}"
+    text = one_line(text, limit)
     return f"{where}: {text}" if where else text
 
 
