@@ -117,6 +117,15 @@ def test_a_narrow_window_scrolls_tables_and_not_the_page(opened: Opened, width: 
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     frame = opened.table().locator(".dt-layout-table")
     assert frame.evaluate("f => f.scrollWidth > f.clientWidth") or width > 390
+    # a table that does not fill its page is not cut below
+    assert frame.evaluate("f => f.scrollHeight <= f.clientHeight")
+    row = opened.rows().first
+    box = row.locator(".c-psnr").bounding_box()
+    assert box
+    assert box["x"] + box["width"] <= width
+    name = row.locator(".c-encoding").bounding_box()
+    assert name
+    assert name["width"] <= (0.45 * width if width == 390 else 420)
 
 
 def test_figures_follow_the_width_of_the_window(opened: Opened) -> None:
