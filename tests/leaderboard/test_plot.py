@@ -411,3 +411,11 @@ def test_means_over_fewer_seeds_and_eigenvalues_below_the_floor_are_named(
         "1 point drawn too high, without the cells below the floor.",
         "image:image=chelsea: means are over different numbers of seeds, 2 to 3.",
     ]
+
+
+def test_ticks_of_numbers_of_parameters_have_thousands_and_room(results: Results) -> None:
+    for encoding, size in {"a": 17_283, "b": 20_099, "c": 20_355}.items():
+        results.add(encoding, parameters={"mlp": size}, points=0, curves=False, pictures=False)
+    found = against(results.store.records(), "parameters", "psnr")
+    (panel,) = relation_figure(found, "parameters", log_x=True).panels
+    assert panel.x.ticks == ((17_283, "17,283"), (20_099, "20,099"))

@@ -21,7 +21,7 @@ STYLES: tuple[Style, ...] = get_args(Style)
 RATE = "learning_rate"
 FEWEST_RATES = 3
 TICKS = 12
-"""Maximum number of distinct values of x for which a log axis has a tick each."""
+"""Maximum number of ticks of a log axis, and of distinct values of x that can have one each."""
 
 
 def relation_figure(found: Against, x: str, *, log_x: bool = False, log_y: bool = False) -> Figure:
@@ -94,6 +94,15 @@ def _missing(values: np.ndarray) -> list[float | None]:
     return [None if np.isnan(value) else value for value in values.tolist()]
 
 
+def _apart(values: Sequence[float]) -> list[float]:
+    """Of ascending values, those whose labels have room beside one another on a log axis."""
+    kept = list(values[:1])
+    for value in values[1:]:
+        if kept[0] > 0 and value / kept[-1] >= (values[-1] / kept[0]) ** (1 / TICKS):
+            kept.append(value)
+    return kept
+
+
 def _limits(series: Sequence[Series], *, log: bool) -> tuple[float, float] | None:
     """Limits of y: the range of the means, extended for intervals by at most half of it."""
     means = np.concatenate([line.y for line in series] or [np.empty(0)])
@@ -137,7 +146,7 @@ def _panel(
     values = np.unique(np.concatenate([line.x for line in relation.lines] or [np.empty(0)]))
     ticks: Sequence[tuple[float, str]] = list(enumerate(relation.places))
     if log_x and not ticks and len(values) <= TICKS:
-        ticks = [(value, f"{value:g}") for value in values.tolist()]
+        ticks = [(v, f"{v:,.0f}" if v >= 1000 else f"{v:g}") for v in _apart(values.tolist())]
     if log_x and relation.places:
         raise UsageError(f"{x} is not a number ({', '.join(relation.places)}): leave out --logx")
     for name, log, drawn in (("x", log_x, values), ("y", log_y, [v for s in series for v in s.y])):
