@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import typer
 from encbench_leaderboard.render.html import write_html
+from encbench_leaderboard.render.markdown import write_index
 from encbench_leaderboard.report.blocks import Page
 from encbench_leaderboard.report.build import describe, load_board
 from encbench_leaderboard.verb import leaderboard
@@ -124,3 +126,12 @@ def test_several_folders_become_one_page_with_a_link_to_the_page_of_each(
         leaderboard([Path(folder) for folder in folders])
     with pytest.raises(UsageError, match="the same name"):
         leaderboard([results.directory, results.directory], out)
+
+
+def test_a_page_of_several_folders_opens_with_what_each_asks(
+    results: Results, tmp_path: Path
+) -> None:
+    results.add("a", points=0, curves=False, pictures=False)
+    page = replace(describe(*load_board(results.directory)), about="Which fits *best*?")
+    text = write_index({tmp_path / "all" / "fit.md": page}, tmp_path / "all.md").read_text()
+    assert text.startswith("# Leaderboard\n\n- **Leaderboard**: Which fits \\*best\\*?\n\n## ")

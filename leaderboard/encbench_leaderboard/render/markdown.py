@@ -92,6 +92,12 @@ def write_index(pages: Mapping[Path, Page], out: Path) -> Path:
         StoreError: it cannot be written.
     """
     parts = ["# Leaderboard"]
+    if asked := [
+        f"- **{plain(page.title.removeprefix('Leaderboard: '))}**: {plain(page.about)}"
+        for page in pages.values()
+        if page.about
+    ]:
+        parts.append("\n".join(asked))
     for file, page in pages.items():
         parts.append(f"## {plain(page.title.removeprefix('Leaderboard: '))}")
         parts += [b.markdown for b in page.blocks if isinstance(b, Text) and b.kind == "verdict"]

@@ -288,6 +288,7 @@ class Page:
     blocks: Sequence[Block]
     entries: Sequence[str]  # all entries, in the order that assigns colours
     more: Sequence[Block] = ()  # how to read the page; a separate page in Markdown
+    about: str = ""  # the suites' own descriptions
 
     @property
     def sections(self) -> list[Section]:

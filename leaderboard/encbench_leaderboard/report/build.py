@@ -125,7 +125,9 @@ def describe(board: Board, store: Store) -> Page:
     legends = (block.legend for block in walk(sections) if isinstance(block, Figure))
     entries = dict.fromkeys((*board.entries, *(entry for legend in legends for entry in legend)))
     title = f"Leaderboard: {name}" if name else "Leaderboard"
-    return Page(title, blocks, tuple(entries), more)
+    descriptions = [str(suite.get("description") or "") for suite in store.suites()]
+    about = " ".join(filter(None, dict.fromkeys(descriptions)))
+    return Page(title, blocks, tuple(entries), more, about)
 
 
 def _verdicts(board: Board, tuned: TuneResult | None) -> str:
@@ -191,8 +193,8 @@ def _section(
     """
     opened = partial(entry_details, task, folder, machines=several_machines)
     table = standings_table(task, lambda standing: partial(opened, standing))
-    later = {column.name for column in table.columns if not column.first}
-    shown = [metric for metric in task.metrics if metric_column(metric) not in later]
+    first = {column.name for column in table.columns if column.first}
+    shown = [metric for metric in task.metrics if metric_column(metric) in first]
     below = [
         *notes.metric_notes(task, shown),
         *notes.held_out_notes(task),
