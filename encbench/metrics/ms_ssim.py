@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from encbench.contracts.metric import Metric
-from encbench.errors import PluginError
+from encbench.errors import PluginError, plural
 from encbench.metrics.pair import NOT_FINITE, beyond_unit_range, compared
 
 WINDOW = 11
@@ -149,9 +149,8 @@ class MsSsim(Metric):
         got, expected = np.asarray(prediction), np.asarray(truth)
         smaller = min(expected.shape[:2], default=0)
         if got.shape == expected.shape and smaller < WINDOW:
-            return None, {
-                "reason": f"the smaller side has {smaller} pixels, the window needs {WINDOW}"
-            }
+            side = plural(smaller, "pixel")
+            return None, {"reason": f"the smaller side has {side}, the window needs {WINDOW}"}
         if got.shape == expected.shape and compared(self.title, got, expected) is None:
             return None, {"reason": NOT_FINITE}
         if expected.size and (reason := beyond_unit_range(expected)):

@@ -11,11 +11,12 @@ SHOWN = 3
 
 
 def several(values: Iterable[str]) -> str:
-    """The value that all share, or the first few of several."""
+    """The value that all share, or the first few of several, and how many more there are."""
     distinct = list(dict.fromkeys(values))
     shown = distinct[:SHOWN]
     if len(distinct) > SHOWN:
-        return f"{', '.join(shown)}, …"
+        shown.append(f"{len(distinct) - SHOWN:,} more")
+        return f"{', '.join(shown[:-1])} and {shown[-1]}"
     return " or ".join([", ".join(shown[:-1]), shown[-1]] if shown[1:] else shown) or "no"
 
 
@@ -49,10 +50,18 @@ def networks_in_words(cells: Sequence[CellConfig]) -> str:
     networks = [cell.network for cell in cells]
     if any(network.kind != "mlp" for network in networks):
         return " or ".join(dict.fromkeys(network.described for network in networks))
-    return (
-        f"hidden layers {several(f'{n.depth} × {n.width}' for n in networks)}, "
-        f"{several(n.parameterization for n in networks)} parameterization"
-    )
+    sizes = list(dict.fromkeys((n.depth or 0, n.width or 0) for n in networks))
+    layers = f"hidden layers {several(f'{depth} × {width}' for depth, width in sizes)}"
+    if len(sizes) > SHOWN:
+        depths, widths = (" to ".join(map(str, _ends(of))) for of in zip(*sizes, strict=True))
+        layers = f"{depths} hidden layers of {widths} units"
+    return f"{layers}, {several(n.parameterization for n in networks)} parameterization"
+
+
+def _ends(numbers: Iterable[int]) -> list[int]:
+    """The smallest and the largest number; one if all are the same."""
+    ordered = sorted(set(numbers))
+    return [ordered[0], *ordered[1:][-1:]]
 
 
 def protocol_parts(

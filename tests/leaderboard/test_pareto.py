@@ -6,7 +6,7 @@ from io import StringIO
 
 import numpy as np
 import pytest
-from encbench_leaderboard.board.pareto import Tradeoffs, front, tradeoffs
+from encbench_leaderboard.board.pareto import SAME_SIZE, Tradeoffs, front, tradeoffs
 from encbench_leaderboard.board.table import boards
 from encbench_leaderboard.render import style
 from encbench_leaderboard.render.panels import plot
@@ -23,6 +23,7 @@ from rich.console import Console
 
 from encbench.contracts.metric import MetricValue
 from encbench.results import palette
+from encbench.suite.budget import TOLERANCE
 from encbench.suite.config import PluginRef
 from tests.leaderboard.results import Results, provenance
 
@@ -239,7 +240,7 @@ def test_the_legend_names_the_best_with_the_look_of_their_marks(
     results: Results, entries: int
 ) -> None:
     for place in range(entries):
-        parameters = {"mlp": 2000 - place}
+        parameters = {"mlp": 2000 - 50 * place}
         results.add(f"e{place:02d}", psnr=20.0 + place, parameters=parameters, points=0)
     figure = drawn(results)
     legend = figure.axes[3].get_legend()
@@ -280,3 +281,11 @@ def test_an_error_over_decades_has_a_log_axis(results: Results) -> None:
     assert axes.get_yscale() == "log"
     low, high = axes.get_ylim()
     assert 0 < low < 0.01 < 0.5 < high
+
+
+def test_sizes_within_the_tolerance_of_a_budget_are_no_cost(results: Results) -> None:
+    assert SAME_SIZE == TOLERANCE
+    for encoding, size in {"a": 49_750, "b": 51_000}.items():
+        results.add(encoding, parameters={"mlp": size, "encoding": 0}, points=0)
+    (task,) = boards(results.store.records()).tasks
+    assert [panel.cost for panel in tradeoffs(task).panels] == ["training", "memory"]

@@ -501,3 +501,12 @@ def test_a_users_labels_name_entries_that_differ_in_settings_alone(results: Resu
     results.add("ffe", training={"lr": 0.3}, points=0, pictures=False, curves=False)
     (task,) = boards(results.store.records()).tasks
     assert all("lr=" in entry for entry in task.standings["entry"])
+
+
+def test_a_metric_that_some_records_lack_says_so(results: Results) -> None:
+    value = MetricValue(value=30.0, unit="dB")
+    results.add("a", metrics={"psnr": value, "ssim": MetricValue(value=0.9, title="SSIM")})
+    results.add("old", metrics={"psnr": value})
+    task = board_of(results).tasks[0]
+    (note,) = metric_notes(task, task.metrics)
+    assert note.startswith("SSIM was not measured (–) in records of `old`: another version of")

@@ -47,6 +47,7 @@ class Lead:
     elsewhere: Sequence[str]  # finished on other targets than the best, and not told apart from it
     partly: Sequence[str]  # likewise, but on some of the best's targets and no others
     close: bool  # whether a test tells some of ``equal`` apart from the best, by < ``EQUAL``
+    near: bool  # whether all of ``equal`` are that close to the best
 
 
 def smallest_gap(metric: MetricInfo) -> float:
@@ -101,6 +102,7 @@ def lead(task: TaskBoard) -> Lead | None:
         [e for e in others if e not in alike | tested | inside],
         [e for e in others if e in inside - alike - tested],
         any(found[entry][1] <= ALPHA for entry in equal),
+        all(abs(means[entry]) < smallest_gap(task.primary) for entry in equal),
     )
 
 

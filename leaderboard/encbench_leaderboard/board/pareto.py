@@ -95,6 +95,10 @@ def tradeoffs(task: TaskBoard) -> Tradeoffs:
     ]
     several = {"training": len(machines) > 1, "memory": len(devices) > 1}
     panels = []
+    # within the tolerance of a budget, the sizes are no choice of the encodings
+    known_sizes = cells["parameters"][cells["parameters"] > 0].tolist()
+    if len(entries["entry"]) > 1 and equally_large(known_sizes):
+        parts.pop(0)
     for cost, where, chosen in parts:
         known = chosen & (cells[cost] > 0)
         kept, lacking = _on_all_targets(cells, known) if task.targets else (known, 0)

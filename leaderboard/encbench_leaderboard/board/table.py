@@ -280,3 +280,11 @@ def missing_reasons(task: TaskBoard) -> dict[str, str]:
         if reasons:
             found[name] = "; ".join(dict.fromkeys(reasons))
     return found
+
+
+def not_measured(task: TaskBoard, metric: str) -> list[str]:
+    """Entries with finished cells whose records do not have a metric that others have."""
+    of = zip(task.cells["entry"], task.facts, strict=True)
+    without = (e for e, one in of if one.status == "ok" and one.measure(metric) is None)
+    found = list(dict.fromkeys(without))
+    return found if task.cells[f"metric:{metric}"].notna().any() else []

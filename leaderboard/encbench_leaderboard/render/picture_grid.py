@@ -237,7 +237,7 @@ def _colour_bar(drawn: Drawing, slot: Axes, norm: PowerNorm, top: float) -> None
     )
     ticks = [0.0, top / 16, top / 4, top]
     bar.set_ticks(ticks, labels=["0", *(f"{tick:.2g}" for tick in ticks[1:])])
-    bar.ax.set_title("absolute error\n(data range 1)", fontsize=TITLE_POINTS)
+    bar.ax.set_title("absolute error\n(data range 1,\nsquare-root scale)", fontsize=TITLE_POINTS)
 
 
 def small_picture(one: Thumbnail) -> Image.Image | None:

@@ -18,9 +18,10 @@ from encbench_leaderboard.board.table import (
     conditions_met,
     metric_conditions,
     missing_reasons,
+    not_measured,
 )
 from encbench_leaderboard.report.blocks import Table, Text
-from encbench_leaderboard.report.format import code, count, p_equals, plain, quantity
+from encbench_leaderboard.report.format import code, count, listed, p_equals, plain, quantity
 from encbench_leaderboard.report.standings_table import why_unfinished
 from encbench_leaderboard.report.tables import TEST_NAMES
 from encbench_leaderboard.statistics.across import FEWEST_TASKS
@@ -64,11 +65,19 @@ def metric_notes(task: TaskBoard, metrics: Sequence[MetricInfo]) -> list[str]:
         )
     if any(m.can_collapse and table[f"{c}|zero"].any() for m, c in columns.items()):
         notes.append("Collapsed: the value is exactly 0, as when a network predicts nothing.")
-    return notes + [
+    notes += [
         f"{titles[name]} has no value (–) where {plain(reason)}."
         for name, reason in missing_reasons(task).items()
         if name in titles
     ]
+    for name, title in titles.items():
+        if entries := not_measured(task, name):
+            notes.append(
+                f"{title} was not measured (–) in records of "
+                f"{listed(list(map(code, entries)), SHOWN_PAIRS)}: another version of encbench or "
+                "of a plug-in made them. Run them again for it."
+            )
+    return notes
 
 
 def held_out_notes(task: TaskBoard) -> list[str]:

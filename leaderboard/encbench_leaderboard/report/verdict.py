@@ -79,7 +79,7 @@ def _verdict(task: TaskBoard, found: Lead) -> str:
         units = plural(int(task.cells["unit"].nunique()), task.unit)
         verdict = f"**Too few to tell**: {units} do not tell {together} apart"
         if found.close:
-            verdict = f"**No lead**: {together} are not told apart by {units}{_within(task)}"
+            verdict = f"**No lead**: {together} {_equal(task, found, f' by {units}')}"
         return f"{verdict}. The best mean {title} is {_mean(task, found.best)}, of {best}."
     leads = f"{together} {'share the lead' if found.equal else 'leads'}"
     if found.few or found.infinite:
@@ -89,14 +89,17 @@ def _verdict(task: TaskBoard, found: Lead) -> str:
     if found.equal:
         first = [row["entry"] for row in task.rows[1 : len(found.equal) + 1]]
         which = "the first" if first == list(found.equal) else "these"
-        parts.append(f"{which} {len(found.equal) + 1} are not told apart{_within(task)}")
+        parts.append(f"{which} {len(found.equal) + 1} {_equal(task, found)}")
     parts.append(_cost(task, found))
     return "; ".join(parts) + "."
 
 
-def _within(task: TaskBoard) -> str:
-    same = smallest_gap(task.primary)
-    return f" or differ by less than {same:g} {task.primary.unit}" if same else ""
+def _equal(task: TaskBoard, found: Lead, by: str = "") -> str:
+    """Why entries are equal to the best: "are not told apart", "differ by less than 0.1 dB"."""
+    differ = f"differ by less than {smallest_gap(task.primary):g} {task.primary.unit}"
+    if not found.close:
+        return f"are not told apart{by}"
+    return differ if found.near else f"are not told apart{by} or {differ}"
 
 
 def _as_well(entries: Sequence[str]) -> str:

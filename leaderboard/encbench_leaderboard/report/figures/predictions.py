@@ -102,7 +102,11 @@ def sheet(task: TaskBoard) -> Pictures | None:
         return None
     named = " / ".join(plain(metric.title) for metric in task.metrics[:2])
     differences = bool(OF_VALUES & {metric.name for metric in task.metrics})
-    errors = "absolute error on one common scale" if differences else "error as the task draws it"
+    errors = (
+        "absolute error on one common square-root scale"
+        if differences
+        else "error as the task draws it"
+    )
     trained_on = ", what was trained on (grey where nothing was)" if training else ""
     return Pictures(
         "sheet",
@@ -163,6 +167,9 @@ def _caption(task: TaskBoard, stored: StoredRecord) -> str:
         recorded = stored.record.metrics.get(metric.name)
         if recorded is not None and recorded.value is not None:
             places = 1 if metric.unit == "dB" else 3
+            # 0.99987 is no exact fit
+            while metric.can_collapse and recorded.value < 1 == round(recorded.value, places):
+                places += 1
             numbers.append(f"{fixed(recorded.value, places)} {metric.unit}".rstrip())
     return " / ".join(numbers)
 
