@@ -89,10 +89,12 @@ def test_a_builtin_encoding_keeps_the_contract(name):
     ("name", "split"),
     [
         *((name, {}) for name in names("task")),
+        ("image", {"split": "random", "noise": 0.1}),
         ("image", {"split": "mask"}),
         ("image", {"split": "blocks", "noise": 0.1}),
         ("occupancy", {"split": "random"}),
         ("signal", {"dim": 3, "side": 6, "bandwidth": 2, "split": "checker"}),
+        ("occupancy", {"split": "checker", "cells": 4}),
     ],
 )
 def test_a_builtin_task_keeps_the_contract(name, split):
