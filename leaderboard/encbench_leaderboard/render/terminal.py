@@ -20,7 +20,7 @@ from encbench_leaderboard.report.blocks import Block, Page, Table, Text, Value, 
 ALWAYS = ("rank", "encoding", "status")
 """Columns of standings that are never left out."""
 NAME_WIDTH = 20
-"""Minimum width of a column of encodings' names, which are broken into lines [characters]."""
+"""Width to which columns of names, which can be broken into lines, shrink [characters]."""
 
 TOLD = 3
 """Maximum number of verdicts that ``encbench run`` prints."""
@@ -98,11 +98,13 @@ def rich_table(table: Table, width: int) -> RichTable:
     places = list(compress(range(len(kept)), kept))
     columns = [table.columns[place] for place in places]
     # rich would shrink the widest column first, and crop what does not fit then
-    room, widths = max(0, width - taken()), {}
+    room, widths = width - taken(), {}
     for place in reversed([p for p in places if table.columns[p].kind != "number"]):
-        least = _width(table, place, narrow)
-        widths[place] = min(_width(table, place), least + room) - 2
-        room -= widths[place] + 2 - least
+        least, title = _width(table, place, narrow), len(table.columns[place].title) + 2
+        shortest = least if table.columns[place].kind == "code" else min(least, title)
+        given = max(shortest, min(_width(table, place), least + room))
+        widths[place] = given - 2
+        room -= given - least
     for place, column in zip(places, columns, strict=True):
         title = _broken(column.title, narrow)
         if column.kind == "number":
@@ -133,8 +135,10 @@ def _width(table: Table, place: int, narrow: bool = False) -> int:
     kind, texts = table.columns[place].kind, _texts(table, place)
     if kind == "number":
         return 2 + max(len(line) for t in texts for line in _broken(t, narrow).plain.split("\n"))
-    least = NAME_WIDTH if kind == "code" else _longest_word(table, place) if narrow else 0
-    return 2 + (least if narrow else max(least, min(max(map(len, texts)), 2 * NAME_WIDTH)))
+    longest = max(map(len, texts))
+    if not narrow:
+        return 2 + min(longest, 2 * NAME_WIDTH)
+    return 2 + (min(longest, NAME_WIDTH) if kind == "code" else _longest_word(table, place))
 
 
 def _longest_word(table: Table, place: int) -> int:
