@@ -100,8 +100,8 @@ def rich_table(table: Table, width: int) -> RichTable:
     # rich would shrink the widest column first, and crop what does not fit then
     room, widths = width - taken(), {}
     for place in reversed([p for p in places if table.columns[p].kind != "number"]):
-        least, title = _width(table, place, narrow), len(table.columns[place].title) + 2
-        shortest = least if table.columns[place].kind == "code" else min(least, title)
+        least, head = _width(table, place, narrow), len(table.columns[place].title) + 2
+        shortest = least if table.columns[place].kind == "code" else min(least, head)
         given = max(shortest, min(_width(table, place), least + room))
         widths[place] = given - 2
         room -= given - least
