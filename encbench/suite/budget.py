@@ -8,7 +8,7 @@ device "meta", which allocates nothing.
 
 On that device torch computes expressions with Python numbers, such as ``2 * x``, in Python, and
 imports torch._dynamo for the first one, which takes two seconds. Constructors of built-in
-encodings change new tensors in place instead.
+encodings avoid it, but for ``permutohedral`` and ``sparse_multigrid``.
 """
 
 from __future__ import annotations

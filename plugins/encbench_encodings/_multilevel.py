@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import sys
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, reduce
 from math import prod
 from types import ModuleType
 from typing import Annotated
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -24,6 +25,7 @@ from encbench_encodings._tables import (
     WITHOUT_KERNELS,
     cells_and_places,
     over_corners,
+    powers,
     strides_of,
     weighted_rows,
 )
@@ -153,23 +155,24 @@ class MultilevelGrid(ConstantsKept):
     def _keep_for_kernels(
         self,
         layout: VertexLayout,
-        scales: Tensor,
-        last: Tensor,
-        entries: Sequence[int],
-        factors: Tensor,
+        scales: Sequence[float],
+        last: Iterable[int],
+        entries: Iterable[int],
+        factors: Iterable[Sequence[int]],
     ) -> None:
         """Let ``forward`` use the kernels on a GPU.
 
         Args:
-            scales: (L,), cells per unit length.
-            last: (L,), index of the last cell along an axis.
-            entries: number of rows of each of the L levels.
-            factors: (L, d), factors of a vertex's coordinates in its index.
+            scales: cells per unit length, rounded to float32, for each of the L levels.
+            last: index of the last cell along an axis.
+            entries: number of rows.
+            factors: d factors of a vertex's coordinates in its index.
         """
         self.layout = layout
-        bits = scales.float().view(torch.int32)  # as integers, which ``double()`` does not convert
-        columns = (self._starts, torch.tensor(entries), last, bits, *factors.unbind(1))
-        self._levels = nn.Buffer(torch.stack(columns, dim=1), persistent=False)
+        bits = np.asarray(scales, np.float32).view(np.int32).tolist()  # unchanged by ``double()``
+        levels = zip(self.starts[:-1], entries, last, bits, factors, strict=True)
+        rows = [[*level, *of_axes] for *level, of_axes in levels]
+        self._levels = nn.Buffer(torch.tensor(rows), persistent=False)
 
     def _suits_kernels(self, x: Tensor) -> bool:
         """Whether the kernels support x and all derivatives that may be requested."""
@@ -296,8 +299,9 @@ class NodeGrid(MultilevelGrid):
             and max(stored) < 1 << 31
         ):
             layout = VertexLayout(dense=len(stored))
-            factors = self._strides[:, 0].t()
-            self._keep_for_kernels(layout, self._cells, self._cells - 1, stored, factors)
+            cells = [nodes - 1 for nodes in resolutions]
+            factors = [powers(nodes, in_dim) for nodes in resolutions]
+            self._keep_for_kernels(layout, cells, [n - 1 for n in cells], stored, factors)
 
     def corners(self, x: Tensor) -> tuple[Tensor, Tensor]:
         # (d, N, 1), or (k, N, L) if each grid has its own coordinates
@@ -384,16 +388,19 @@ class HashedLevels(MultilevelGrid):
         index = torch.arange(vertices).remainder(plan.entries) + self.starts[level]
         return index.view([plan.resolution] * self.in_dim)
 
-    def _keep_plan_for_kernels(self, scales: Tensor, last: Tensor, offset: float = 0.0) -> None:
+    def _keep_plan_for_kernels(
+        self, scales: Sequence[float], last: Iterable[int], offset: float = 0.0
+    ) -> None:
         """See ``_keep_for_kernels``; call it after setting ``interpolation``."""
-        hashed = len(self.plan) - self._dense
-        primes = self._primes[:, 0].t().expand(hashed, self.in_dim)
         self._keep_for_kernels(
             VertexLayout(self._dense, offset, self.interpolation, self._wraps_once),
             scales,
             last,
             [level.entries for level in self.plan],
-            torch.cat((self._strides[:, 0].t(), primes)),
+            [
+                PRIMES[: self.in_dim] if level.hashed else powers(level.resolution, self.in_dim)
+                for level in self.plan
+            ],
         )
 
     @abstractmethod

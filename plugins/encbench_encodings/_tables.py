@@ -61,8 +61,13 @@ def cubic_bspline(place: Tensor) -> Tensor:
 
 def strides_of(nodes: Sequence[int], dim: int) -> Tensor:
     """Strides (d, 1, L) int64: n_l^a for axis a; the first coordinate is the fastest."""
-    powers = [[count**axis for count in nodes] for axis in range(dim)]
-    return torch.tensor(powers, dtype=torch.int64).unsqueeze(1)
+    of_levels = torch.tensor([powers(count, dim) for count in nodes], dtype=torch.int64)
+    return of_levels.view(-1, dim).t().contiguous().unsqueeze(1)
+
+
+def powers(count: int, dim: int) -> list[int]:
+    """``count`` to the powers 0 to ``dim`` - 1."""
+    return [count**axis for axis in range(dim)]
 
 
 def weighted_rows(table: Tensor, rows: Tensor, weights: Tensor, *, sparse: bool = False) -> Tensor:

@@ -194,9 +194,10 @@ class TinyCudaGrid(HashedLevels):
         check_choice(f"{type(self).__name__}: interpolation", interpolation, choices)
         super().__init__(in_dim, plan, features_per_level, init_scale, sparse_gradients)
         self.interpolation = interpolation
-        scales = torch.tensor([level.scale for level in plan], dtype=torch.float32)
-        self._scales = nn.Buffer(scales, persistent=False)
-        self._keep_plan_for_kernels(scales, (scales + HALF_CELL).long(), HALF_CELL)
+        scales = np.array([level.scale for level in plan], np.float32)
+        self._scales = nn.Buffer(torch.tensor(scales), persistent=False)
+        last = (scales + np.float32(HALF_CELL)).astype(int).tolist()
+        self._keep_plan_for_kernels(scales.tolist(), last, HALF_CELL)
 
     def cells_of(self, x: Tensor) -> tuple[Tensor, Tensor]:
         # float32 numbers are exact in float64, so both precisions have the same grid.

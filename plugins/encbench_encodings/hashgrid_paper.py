@@ -98,7 +98,7 @@ class HashGridPaper(HashedLevels):
         super().__init__(in_dim, plan, features_per_level, init_scale, sparse_gradients)
         self.resolutions = resolutions
         self._cells = nn.Buffer(torch.tensor(resolutions), persistent=False)
-        self._keep_plan_for_kernels(self._cells, self._cells - 1)
+        self._keep_plan_for_kernels(resolutions, [cells - 1 for cells in resolutions])
 
     def cells_of(self, x: Tensor) -> tuple[Tensor, Tensor]:
         # The last vertex belongs to the last cell: no corner lies outside the grid.

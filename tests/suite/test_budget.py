@@ -1,6 +1,8 @@
 """Encodings are sized to a number of parameters, and have that number when they are built."""
 
 import logging
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -210,3 +212,18 @@ def test_sizes_that_are_declared_are_parameters():
         names = validate_parameters("encoding", name, cls, {})
         assert set(cls.size_parameters) <= names.keys(), name
     assert str(Sizing(1200, 0, {}, 8)) == "1,200 parameters with the sizes given"
+
+
+def test_sizing_most_builtin_encodings_does_not_import_torchs_compiler():
+    names = {name for name, dim in CASES if dim == 2} - {"permutohedral", "sparse_multigrid"}
+    code = (
+        "import sys\n"
+        "from encbench.plugins.registry import default_registry\n"
+        "from encbench.suite.budget import without_memory\n"
+        "with without_memory():\n"
+        "    for offer in default_registry().offers('encoding'):\n"
+        "        if offer.name in sys.argv:\n"
+        "            offer.load()(2)\n"
+        "        assert 'torch._dynamo' not in sys.modules, offer.name\n"
+    )
+    subprocess.run([sys.executable, "-c", code, *names], check=True)
