@@ -113,7 +113,7 @@ def _ended_by_sigterm() -> Iterator[None]:
 
     def end(number: int, frame: FrameType | None) -> None:
         received.append(number)
-        signal.raise_signal(signal.SIGINT)
+        raise KeyboardInterrupt  # a library may have replaced the handler of SIGINT
 
     before = signal.signal(signal.SIGTERM, end)
     try:
