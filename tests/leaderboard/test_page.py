@@ -470,7 +470,7 @@ def test_a_category_stands_before_its_images(results: Results) -> None:
         add_image(results, "b", image, psnr=20.0, curves=False)
     text = page(results)
     headings = re.findall(r"^#{2,3} `.*`$", text, flags=re.MULTILINE)
-    assert headings == ["## `image:image=*, side=64`"]
+    assert headings == ["## `image:image=*,side=64`"]
     for image in ("x", "y"):
         link = f"[image:image={image},side=64](leaderboard/image-image-{image}-side-64.md)"
         assert link in text
@@ -489,7 +489,7 @@ def test_many_images_have_pages_and_only_the_first_are_drawn(
         add_image(results, "a", f"i{number}", **COSTS)
     text = everything(results)
     for number in range(3):
-        assert f"# `image:image=i{number}, side=64`" in text
+        assert f"# `image:image=i{number},side=64`" in text
     drawn = {Path(link).stem.rsplit("-", 1)[0] for link in links(text)}
     assert drawn == {"image-image-side-64-all", "image-image-i0-side-64"}
     assert "Pictures of 2 tasks are left out" in text

@@ -479,6 +479,15 @@ def test_labels_that_would_be_cut_to_the_same_text_are_given_whole() -> None:
     assert "[96,277]" in cut[LONG + "1"]
 
 
+def test_a_label_in_a_picture_is_the_name_that_a_user_types() -> None:
+    longest = f"mpe:resolutions={[*range(16, 64)]}".replace(" ", "")
+    drawn = style.legends(["mpe:resolutions=[16,32]", LONG, longest], 38, 99)
+    assert drawn["mpe:resolutions=[16,32]"] == "mpe:resolutions=[16,32]"
+    for label, text in drawn.items():
+        assert text.replace("\n", "") == label
+        assert all(len(line) <= 38 and line[-1] in ",:]0" for line in text.split("\n"))
+
+
 def test_the_crop_is_where_the_target_varies_most() -> None:
     target = photograph(60, 90) / 255
     crop = busiest_crop(target)

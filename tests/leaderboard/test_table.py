@@ -134,6 +134,17 @@ def test_in_a_narrow_terminal_no_status_is_broken_and_times_are_left_out(results
         assert (words in text) == shown
 
 
+def test_in_a_narrow_terminal_names_are_broken_after_commas_and_otherwise_unchanged(
+    results: Results,
+) -> None:
+    results.add("mpe:resolutions=[16,32],features=2")
+    console = Console(width=40, record=True, file=StringIO())
+    console.print(rich_table(standings_table(board_of(results).tasks[0]), 40))
+    text = console.export_text()
+    for words in (" mpe:resolutions=[16,32],  ", " features=2  "):
+        assert words in text
+
+
 def test_what_a_diverged_cell_reached_is_not_shown_as_quality(results: Results) -> None:
     results.add("a", psnr=20.0)
     results.add("b", status="diverged", error=diverged(7), psnr=40.0, best=44.0)

@@ -23,6 +23,7 @@ from encbench.results.level_areas import NAMED, legend_of
 from encbench.results.palette import Look
 from encbench_leaderboard.render.style import figure, legends
 from encbench_leaderboard.report.blocks import Figure, Panel, Series
+from encbench_leaderboard.report.format import label_lines
 
 COLUMNS = 2
 LEGEND = 3
@@ -309,7 +310,7 @@ def _plot_maps(panels: Sequence[Panel]) -> Drawing:
             axis.set_minor_locator(NullLocator())
         axes.set_yticklabels([text for _, text in panel.y.ticks])
         axes.grid(visible=False)
-        title = textwrap.fill(panel.title.replace(",", ", "), 36).replace("$", r"\$")
+        title = "\n".join(label_lines(panel.title, 36)).replace("$", r"\$")
         axes.set_title(title, fontsize=8)
         if place % columns == 0:
             axes.set_ylabel(panel.y.title)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +21,7 @@ from scipy.ndimage import uniform_filter
 from encbench.results.record_folder import UNREADABLE
 from encbench_leaderboard.render.style import WIDTH, figure, legends
 from encbench_leaderboard.report.blocks import Pictures, PictureTable, Thumbnail, truth_limits
+from encbench_leaderboard.report.format import label_lines
 
 COLUMNS = 4
 TITLE_POINTS = 8.5
@@ -260,8 +260,7 @@ def picture_table(block: PictureTable) -> Drawing | None:
     height = min(cell, 0.85)
     heads = []
     for task, metric in block.columns:
-        spaced = task.replace(",", ", ").replace(":", ": ")
-        heads.append("\n".join([*textwrap.wrap(spaced, max(8, int(cell * 14))), metric]))
+        heads.append("\n".join([*label_lines(task, max(8, int(cell * 14))), metric]))
     head = 0.13 * max(text.count("\n") + 1 for text in heads) + 0.1
     total = head + (height + TEXT) * len(block.rows)
     drawn = figure(total, dpi=140, layout=None)

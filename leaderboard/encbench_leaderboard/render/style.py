@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import textwrap
 import zlib
 from collections import Counter
 from collections.abc import Sequence
@@ -16,6 +14,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
+
+from encbench_leaderboard.report.format import label_lines
 
 WIDTH = 9.0
 """Width of a picture [inch]; shown 900 px wide, a point of type is 1.4 px."""
@@ -66,22 +66,16 @@ def figure(
 
 
 def legends(entries: Sequence[str], width: int, lines: int) -> dict[str, str]:
-    """Break labels after commas into at most ``lines`` lines of ``width`` characters, the last with
-    an ellipsis; labels that would look the same are not shortened."""
+    """Break labels into at most ``lines`` lines of ``width`` characters, the last with an ellipsis;
+    labels that would look the same are not shortened."""
     short = {entry: _wrapped(entry, width, lines) for entry in entries}
     texts = Counter(short.values())
     return {e: s if texts[s] == 1 else _wrapped(e, width, None) for e, s in short.items()}
 
 
 def _wrapped(label: str, width: int, lines: int | None) -> str:
-    text = label.replace(":", ": ", 1)
-    # No break after commas inside brackets: "[96,277]" is one value.
-    text = re.sub(r",\s*(?![^\[(]*[\])])", ", ", text)
-    text = re.sub(r",\s+(?=[^\[(]*[\])])", ",", text)
-    text = text.replace("$", r"\$")  # two dollar signs would enclose mathematics
-    return "\n".join(
-        textwrap.wrap(text, width, max_lines=lines, placeholder=" …", break_on_hyphens=False)
-    )
+    text = label.replace("$", r"\$")  # two dollar signs would enclose mathematics
+    return "\n".join(label_lines(text, width, max_lines=lines, placeholder=" …"))
 
 
 def save(drawn: Figure, files: Sequence[Path]) -> Sequence[Path]:

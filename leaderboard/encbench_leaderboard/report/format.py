@@ -6,7 +6,9 @@ import math
 import os
 import re
 import shlex
+import textwrap
 from collections.abc import Iterable, Sequence
+from typing import Any
 from urllib.parse import quote
 
 from encbench.errors import with_minus
@@ -104,6 +106,23 @@ def one_line(text: str, limit: int = 160) -> str:
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
 
 
+class _Wrapper(textwrap.TextWrapper):
+    def _split(self, text: str) -> list[str]:
+        # "[96,277]" is one value, and is broken only if it is longer than a line
+        parts = re.split(r"(\s+)|(?<=[,:])(?![^\[(]*[\])])", text)
+        return [
+            piece
+            for part in filter(None, parts)
+            for piece in (re.findall("[^,]*,|[^,]+", part) if len(part) > self.width else [part])
+        ]
+
+
+def label_lines(label: str, width: int, **options: Any) -> list[str]:
+    """Break a label into lines of at most ``width`` characters, at spaces and after commas and
+    colons; ``options`` are those of ``textwrap.wrap``."""
+    return _Wrapper(width, **options).wrap(label)
+
+
 def plain(text: str) -> str:
     """Escape text from a record or plug-in, so that Markdown shows it unchanged, also in a table.
     Underscores inside words need no escape in CommonMark."""
@@ -113,9 +132,9 @@ def plain(text: str) -> str:
 
 
 def code(text: str) -> str:
-    """Text as an inline code span that can wrap after commas, also in a table cell, where pipes are
-    escaped (GitHub Flavored Markdown, section 4.10)."""
-    text = one_line(re.sub(r",(?=\S)", ", ", text), limit=400).replace("|", r"\|")
+    """Text as an inline code span, also in a table cell, where pipes are escaped (GitHub Flavored
+    Markdown, section 4.10)."""
+    text = one_line(text, limit=400).replace("|", r"\|")
     fence = _fence(text, 1)
     padding = " " if len(fence) > 1 else ""
     return f"{fence}{padding}{text}{padding}{fence}"

@@ -18,6 +18,8 @@ import numpy as np
 import plotly.offline
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
+from markdown_it.token import Token
 from markupsafe import Markup
 
 from encbench.errors import EncbenchError, UsageError
@@ -151,7 +153,14 @@ def environment() -> Environment:
 @cache
 def _parser() -> MarkdownIt:
     # Raw HTML becomes text. The parser refuses links to javascript: and data:.
-    return MarkdownIt("commonmark", {"html": False}).disable(["image", "autolink"])
+    made = MarkdownIt("commonmark", {"html": False}).disable(["image", "autolink"])
+    made.add_render_rule("code_inline", _inline_code)
+    return made
+
+
+def _inline_code(_: RendererHTML, tokens: Sequence[Token], place: int, *__: object) -> str:
+    # ``format.code`` escapes pipes, as in a table
+    return wrapping_code(tokens[place].content.replace(r"\|", "|"))
 
 
 # Sentences recur from row to row of a table.

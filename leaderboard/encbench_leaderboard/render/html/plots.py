@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import re
-import textwrap
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from plotly.colors import sample_colorscale
 
 from encbench_leaderboard.render.html.data import NEUTRAL, Entries
 from encbench_leaderboard.report.blocks import Axis, Figure, HeatMap, Panel, Series
+from encbench_leaderboard.report.format import label_lines
 
 DASHES = {"solid": "solid", "dashed": "dash", "dotted": "dot", "thin": "solid"}
 SYMBOLS = {
@@ -81,8 +81,7 @@ def plot_data(figure: Figure, entries: Entries) -> dict[str, Any]:
             above = {"x": 0, "y": 1, "xanchor": "left", "yanchor": "bottom", "showarrow": False}
             above["align"] = "left"
             where = inside | {"yref": f"y{suffix} domain"}
-            title = panel.title if len(panel.title) < TITLE else panel.title.replace(",", ", ")
-            lines = [escaped(line) for line in textwrap.wrap(title, TITLE)]
+            lines = [escaped(line) for line in label_lines(panel.title, TITLE)]
             layout["annotations"].append({"text": "<br>".join(lines)} | where | above)
         if panel.floor:
             low, high = _heights(panel)

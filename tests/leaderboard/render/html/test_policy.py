@@ -13,6 +13,7 @@ from encbench_leaderboard.render.html import document, html_page
 from encbench_leaderboard.render.html.document import to_html
 from encbench_leaderboard.render.html.plots import escaped
 from encbench_leaderboard.report.blocks import Page, Text
+from encbench_leaderboard.report.format import code
 
 from encbench.errors import EncbenchError
 from tests.leaderboard.render.html.pages import page
@@ -87,6 +88,11 @@ def test_prose_keeps_foreign_markup_as_text() -> None:
     for tag in ("<b>", "<a ", "<img", "<i>"):
         assert tag not in html
     assert "<li><code>&lt;i&gt;</code> <strong>s</strong> <em>e</em></li>" in html
+
+
+def test_a_name_in_prose_can_be_found_as_it_is_typed_and_wraps_after_commas() -> None:
+    html = to_html(f"best: {code('mpe:resolutions=[16,32],file=a|b')}")
+    assert html == "<p>best: <code>mpe:resolutions=[16,<wbr>32],<wbr>file=a|b</code></p>\n"
 
 
 def test_text_in_a_figure_is_neither_markup_nor_template() -> None:
