@@ -215,7 +215,7 @@ class Conformance:
                     fail(f"Search of {described.name!r} holds {value!r}, which is refused: {error}")
             if described.required:
                 continue
-            given = {described.name: described.default}
+            given = {**self.parameters, described.name: described.default}
             try:
                 validate_parameters(self.kind, subject.__name__, subject, given)
             except ParameterError as error:

@@ -45,6 +45,19 @@ class Line(Encoding):
         ]
 
 
+class Sized(Line):
+    """Has a required parameter beside one with a default, which is no fault."""
+
+    def __init__(
+        self,
+        in_dim: int,
+        *,
+        nodes: Nodes,
+        slope: Annotated[float, Field(description="factor")] = 1.0,
+    ) -> None:
+        super().__init__(in_dim, nodes=nodes)
+
+
 class Doubling(Line):
     """Sets torch's default dtype to float64."""
 

@@ -25,6 +25,11 @@ class TestSparseGradients(EncodingConformance):
     encoding = faulty.SparseGradients
 
 
+class TestSized(EncodingConformance):
+    encoding = faulty.Sized
+    parameters = {"nodes": 3}
+
+
 def result_of(encoding, check):
     checks = type("Check", (EncodingConformance,), {"encoding": encoding})
     return next(result for result in checks.run() if result.name == f"test_{check}")
