@@ -26,13 +26,16 @@ MARKS = {
     "advice": ("!", "yellow"),
     "skipped": ("–", "yellow"),
 }
-KINDS = ("encoding", "task", "network", "activation")
+KINDS = ("encoding", "task", "network", "activation", "metric", "optimizer")
 
 
 def check(
     names: Annotated[
         list[str],
-        typer.Argument(help="Encodings, tasks, networks, activations: NAME or NAME:KEY=VALUE,…"),
+        typer.Argument(
+            help="Encodings, tasks, networks, activations, metrics, optimizers: NAME or "
+            "NAME:KEY=VALUE,…"
+        ),
     ],
     trace: Annotated[
         bool, typer.Option("--trace", help="Show the traceback of each failed check.")
@@ -40,8 +43,9 @@ def check(
 ) -> None:
     """Check that plug-ins keep their contract.
 
-    Shapes, dtypes, gradients, borders, seeds, the NTK, pickling and documentation: the checks of
-    encbench.testing, which a plug-in's own tests can subclass. Small parameters make it quick.
+    Shapes, dtypes, gradients, borders, seeds, the NTK, pickling and documentation; of a metric its
+    range and direction, of an optimizer its steps: the checks of encbench.testing, which a
+    plug-in's own tests can subclass. Small parameters make it quick.
     A missing docstring, equation or source is advice ("!"), not a failure.
     A name of two kinds, such as gaussian, is checked as every kind that has the given parameters.
 
@@ -79,23 +83,34 @@ def _conformance(text: str, registry: Registry) -> list[tuple[str, Offer, type[C
     from encbench.testing import (
         ActivationConformance,
         EncodingConformance,
+        MetricConformance,
         NetworkConformance,
+        OptimizerConformance,
         TaskConformance,
     )
 
     name, parameters = parse_selector(text)
     checked = {offer.name for kind in KINDS for offer in registry.offers(kind)}
-    for kind in ("metric", "optimizer", "schedule", "suite", "command"):
+    hints = {
+        "schedule": "; `encbench new-plugin schedule NAME` writes tests to start from",
+        "suite": f"; `encbench run {name} -n` checks a suite",
+        "command": "",
+    }
+    for kind, hint in hints.items():
         # a suite may have the name of its task
         if name not in checked and any(offer.name == name for offer in registry.offers(kind)):
-            article = "an" if kind[0] in "ao" else "a"
-            other = {"suite": f"; `encbench run {name} -n` checks a suite", "command": ""}
-            tests = f"; `encbench new-plugin {kind} NAME` writes tests to start from"
             raise UsageError(
-                f"{name!r} is {article} {kind}; checks are for encodings, tasks, networks and "
-                f"activations{other.get(kind, tests)}"
+                f"{name!r} is a {kind}; checks are for encodings, tasks, networks, activations, "
+                f"metrics and optimizers{hint}"
             )
-    checks = (EncodingConformance, TaskConformance, NetworkConformance, ActivationConformance)
+    checks = (
+        EncodingConformance,
+        TaskConformance,
+        NetworkConformance,
+        ActivationConformance,
+        MetricConformance,
+        OptimizerConformance,
+    )
     parents: dict[str, type[Conformance]] = {parent.kind: parent for parent in checks}
     found = []
     # an unknown parameter is a usage error, not a failed check

@@ -13,7 +13,9 @@ checks from the command line. Nothing here imports pytest.
 from encbench.testing.activation_checks import ActivationConformance
 from encbench.testing.conformance import CheckResult, Conformance, advise, fail, require, skip
 from encbench.testing.encoding_checks import EncodingConformance
+from encbench.testing.metric_checks import MetricConformance
 from encbench.testing.network_checks import NetworkConformance
+from encbench.testing.optimizer_checks import OptimizerConformance
 from encbench.testing.task_checks import TaskConformance
 
 __all__ = [
@@ -21,7 +23,9 @@ __all__ = [
     "CheckResult",
     "Conformance",
     "EncodingConformance",
+    "MetricConformance",
     "NetworkConformance",
+    "OptimizerConformance",
     "TaskConformance",
     "advise",
     "fail",

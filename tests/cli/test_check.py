@@ -23,18 +23,24 @@ LINE = {"line": faulty_encodings.Line, "sick": faulty_encodings.Crashing, "odd":
 @pytest.fixture(autouse=True)
 def registry(monkeypatch):
     registry = registry_of(
-        encbench_line=module(encodings=LINE, metrics={"psnr": "encbench.metrics.psnr:Psnr"}),
+        encbench_line=module(
+            encodings=LINE,
+            metrics={"psnr": "encbench.metrics.psnr:Psnr"},
+            schedules={"cosine": "encbench.training.schedules:Cosine"},
+        ),
         encbench_noise=module(tasks={"noise": faulty_tasks.Noise, "twice": faulty_tasks.Twice}),
     )
     monkeypatch.setattr(verb, "default_registry", lambda: registry)
 
 
 def test_what_keeps_the_contract_gets_ticks_only(capsys):
-    check(["line:nodes=3", "noise:points=8"])
+    check(["line:nodes=3", "noise:points=8", "psnr", "torch:name=RMSprop"])
     said = capsys.readouterr().out
     assert "line:nodes=3: encoding of encbench_line 1.0" in said
     assert "✓  Features are (N, out_dim)" in said
     assert "task of encbench_noise 1.0" in said
+    assert "✓  A prediction that equals the truth has the best value" in said
+    assert "✓  The loss of a quadratic falls" in said
     assert "✗" not in said
 
 
@@ -95,7 +101,7 @@ def test_ctrl_c_does_not_reach_the_worker_process():
     ("name", "error", "words"),
     [
         ("lin", UnknownNameError, "did you mean 'line'"),
-        ("psnr", UsageError, "'psnr' is a metric; checks are for encodings, tasks, net"),
+        ("cosine", UsageError, "'cosine' is a schedule; checks are for encodings, tasks, net"),
         ("line:nodes=1", UsageError, "nodes=1"),
         ("line:node=4", UsageError, "did you mean 'nodes'"),
         ("odd", PluginError, "'odd' of encbench_line 1.0 is <built-in function len>, expected a"),

@@ -1,4 +1,4 @@
-"""The task, the optimizer and the schedule in docs/plugins.md work."""
+"""The task, the metric, the optimizer and the schedule in docs/plugins.md work."""
 
 import importlib
 import re
@@ -9,7 +9,7 @@ import pytest
 from encbench import plan
 from encbench.runs.cell import run_cell
 from encbench.suite.file import SuiteEntry
-from encbench.testing import TaskConformance
+from encbench.testing import MetricConformance, OptimizerConformance, TaskConformance
 from tests.sample_plugin import Scaled, Wave, module, registry_of
 
 DOCS = Path(__file__).parents[2] / "docs" / "plugins.md"
@@ -28,8 +28,17 @@ def documented(tmp_path, monkeypatch):
     return load
 
 
-def test_the_task_keeps_the_contract(documented):
-    checks = type("Check", (TaskConformance,), {"task": documented("Slope").Slope})
+@pytest.mark.parametrize(
+    ("conformance", "name"),
+    [
+        (TaskConformance, "Slope"),
+        (MetricConformance, "WorstPixel"),
+        (OptimizerConformance, "RootMean"),
+    ],
+)
+def test_it_keeps_the_contract(documented, conformance, name):
+    members = {conformance.kind: getattr(documented(name), name)}
+    checks = type("Check", (conformance,), members)
     failed = [result for result in checks.run() if result.outcome == "failed"]
     assert not failed
 

@@ -9,9 +9,12 @@ from encbench.testing import (
     ActivationConformance,
     Conformance,
     EncodingConformance,
+    MetricConformance,
     NetworkConformance,
+    OptimizerConformance,
     TaskConformance,
 )
+from tests.metrics.test_occupancy_metrics import BOX, surface
 
 NOT_KEPT = ("failed", "advice")
 """Outcomes that are refused; advice to third parties is an obligation for built-ins."""
@@ -123,4 +126,34 @@ def test_a_builtin_network_keeps_the_contract(name, parameters):
 def test_a_builtin_activation_keeps_the_contract(name):
     checks = conformance("activation", ActivationConformance, name, {})
     failures = [f"{r.title}: {r.message}" for r in checks.run() if r.outcome == "failed"]
+    assert not failures, "\n".join(failures)
+
+
+class BuiltinMetric(MetricConformance):
+    def samples(self):
+        if self.subject.kind != "surface":
+            return super().samples()
+        return tuple(surface(BOX.copy().apply_scale(scale)) for scale in (1, 1.02, 2))
+
+
+@pytest.mark.parametrize("name", names("metric"))
+def test_a_builtin_metric_keeps_the_contract(name):
+    results = list(conformance("metric", BuiltinMetric, name, {}).run())
+    failures = [f"{r.title}: {r.message}" for r in results if r.outcome in NOT_KEPT]
+    assert not failures, "\n".join(failures)
+    # the weights of LPIPS are downloaded on request
+    assert name == "lpips" or all(r.outcome == "passed" for r in results)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        *((name, {"name": "RMSprop"} if name == "torch" else {}) for name in names("optimizer")),
+        ("sgd", {"momentum": 0.9, "nesterov": True}),
+        ("adamw", {"weight_decay": 0.0}),
+    ],
+)
+def test_a_builtin_optimizer_keeps_the_contract(name, parameters):
+    checks = conformance("optimizer", OptimizerConformance, name, parameters)
+    failures = [f"{r.title}: {r.message}" for r in checks.run() if r.outcome in NOT_KEPT]
     assert not failures, "\n".join(failures)

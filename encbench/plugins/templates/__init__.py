@@ -33,7 +33,11 @@ RUN = {
     "schedule": f"{PHOTOGRAPH} --optimizer adam --schedule $name",
 }
 """Kind of plug-in to the arguments of `encbench run` in its README."""
-CHECKED = {"encoding": ":levels=3", "task": ":side=16", "network": "", "activation": ""}
+CHECKED = {
+    "encoding": ":levels=3",
+    "task": ":side=16",
+    **dict.fromkeys(("network", "activation", "metric", "optimizer"), ""),
+}
 """Kinds that `encbench check` supports, with parameters that make the check fast."""
 
 
