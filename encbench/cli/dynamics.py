@@ -56,6 +56,7 @@ def dynamics(
     # these import torch (seconds), which `encbench dynamics --help` does not need
     from encbench.cli.spectra_pictures import plot_dynamics
     from encbench.runs.analysis import check_rates, compare_dynamics
+    from encbench.runs.missing_data import refuse_missing_data
     from encbench.runs.parts import build_model, build_task, cell_streams, plugin_named
 
     files = output / "dynamics.png", output / "dynamics.json"
@@ -75,6 +76,7 @@ def dynamics(
     cells = encbench.plan(suite, registry)
     if len(cells) != 1:
         raise UsageError(f"{task!r} names {len(cells)} targets; give one")
+    refuse_missing_data(cells, registry)
     streams = cell_streams(cells[0])
     target = build_task(cells[0], registry)
     model = build_model(cells[0], target, registry, streams)

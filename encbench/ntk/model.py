@@ -36,13 +36,7 @@ def working_copy(
         raise ParameterError(f"dtype must be torch.float64 or torch.float32, got {dtype}")
     target = _resolve_device(model, device)
     _check_model(model)
-    try:
-        private = copied(model).eval()
-    except (TypeError, RuntimeError) as error:
-        raise NtkError(
-            f"the model cannot be copied: {error}; keep what copy.deepcopy refuses out of its "
-            "attributes"
-        ) from error
+    private = copied(model).eval()
     _check_points(private, x)
     trainable = {name for name, p in private.named_parameters() if p.requires_grad}
     if not trainable:
@@ -66,7 +60,11 @@ def working_copy(
 
 
 def copied(model: nn.Module) -> nn.Module:
-    """A deep copy of a model without wrappers that do not change its result."""
+    """A deep copy of a model without wrappers that do not change its result.
+
+    Raises:
+        NtkError: it cannot be copied.
+    """
     memo: dict[int, Any] = {}
     for module in reversed(list(model.modules())):
         for value in vars(module).values():
@@ -78,7 +76,13 @@ def copied(model: nn.Module) -> nn.Module:
             wrapped = module.module
         if wrapped is not None:
             memo[id(module)] = copy.deepcopy(wrapped, memo)
-    return copy.deepcopy(model, memo)
+    try:
+        return copy.deepcopy(model, memo)
+    except (TypeError, RuntimeError) as error:
+        raise NtkError(
+            f"the model cannot be copied: {error}; keep what copy.deepcopy refuses out of its "
+            "attributes"
+        ) from error
 
 
 def cast(model: nn.Module, dtype: torch.dtype) -> nn.Module:

@@ -28,12 +28,14 @@ from encbench.errors import ParameterError
 from encbench.ntk.model import cast
 from encbench.plugins.registry import Registry
 from encbench.results.kernel_summary import SpectrumSummary
+from encbench.runs.missing_data import refuse_missing_data
 from encbench.runs.parts import build_model, build_task, cell_streams, plugin_named
 from encbench.runs.spectra import measure_spectrum, ntk_count
 from encbench.suite.config import CellConfig
 from encbench.suite.file import Suite
 from encbench.suite.labels import unique_labels
 from encbench.suite.plan import plan
+from encbench.training.gradients import check_gradients
 
 LEADING = 8
 """Number of leading eigenpairs computed without forming the kernel."""
@@ -99,9 +101,12 @@ def at_initialization(
     may differ.
 
     Raises:
-        EncbenchError: as raised by planning, building and ``ntk.empirical_ntk``.
+        SuiteError: the data of a task do not exist.
+        EncbenchError: as raised by planning, building, ``check_gradients`` and
+            ``ntk.empirical_ntk``.
     """
     cells = plan(suite, registry)
+    refuse_missing_data(cells, registry)
     names = [
         unique_labels({ref.content: ref for ref in refs})
         for refs in ([cell.task for cell in cells], [cell.encoding for cell in cells])
@@ -115,6 +120,7 @@ def at_initialization(
                 model = build_model(cell, task, registry, streams).to(device)
                 count = ntk_count(points, task)
                 x = ntk_points_of(task, count, streams.generator("ntk"))
+                check_gradients(model.encoding, x)
                 began = time.perf_counter()
                 loss = loss_name(task)
                 critical = ntk.critical_learning_rate(model, x, loss) if loss in CURVATURE else None
@@ -211,6 +217,7 @@ def compare_dynamics(
         ParameterError: the task's loss is not the squared error, or a factor is not positive
             and finite.
         NtkError: the kernel does not fit in memory.
+        PluginError: the encoding has parameters that would not be trained.
     """
     loss = loss_name(task)
     if loss != "mse":
@@ -222,6 +229,7 @@ def compare_dynamics(
     drawn = epoch_of(task, generator)
     check_values(task, *drawn)
     x, y = (tensor.double() for tensor in drawn)
+    check_gradients(model.encoding, x)
     held_out = held_out_of(task)
     if held_out is not None:
         held_out = held_out[0].double(), held_out[1].double()

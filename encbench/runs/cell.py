@@ -23,7 +23,7 @@ from encbench.device import (
 )
 from encbench.errors import EncbenchError, NtkError, bounded, error_line
 from encbench.ntk.linearized import critical_learning_rate
-from encbench.ntk.model import PROBE, check_output, copied, working_copy
+from encbench.ntk.model import PROBE, check_output, working_copy
 from encbench.plugins.isolation import output_to_stderr, process_state_kept
 from encbench.plugins.parameters import parameters_of
 from encbench.plugins.registry import Registry
@@ -180,9 +180,7 @@ class _CellRun:
             self.record.parameters = model.parameter_counts()
             self.optimizer, self.schedule = build_training(self.cell, self.registry)
             self.rate_points = ntk_points_of(self.task, LR_POINTS, self.streams.generator("ntk"))
-            with all_seeded(0):
-                at = self.rate_points.to(self.device, torch.float32)
-                check_gradients(copied(model.encoding), at)
+            check_gradients(model.encoding, self.rate_points)
             self.record.learning_rate = self._learning_rate()
             if network.kind != "mlp" or self.record.learning_rate.critical is None:
                 self._check_rows()

@@ -10,14 +10,16 @@ from encbench.contracts.encoding import marked
 from encbench.contracts.network import in_encoding
 from encbench.errors import PluginError, plural
 from encbench.ntk.autograd import dense, random_like
+from encbench.ntk.model import copied
+from encbench.suite.seeding import all_seeded
 
 
 def check_gradients(encoding: nn.Module, x: Tensor) -> None:
     """Refuse an encoding whose parameters would be counted but never trained.
 
     Only some of its trained parameters need a gradient at the points x (N, d), with the weights
-    that it has or with others; parameters that its features do not use need none. Forward is
-    called: give a copy of an encoding that changes. Exceptions are marked as the encoding's.
+    that it has or with others; parameters that its features do not use need none. Forward of a
+    copy is called, in float32, with a seed of its own. Exceptions are marked as the encoding's.
 
     Raises:
         PluginError: the features depend on the trained parameters, and their gradient is zero.
@@ -25,8 +27,10 @@ def check_gradients(encoding: nn.Module, x: Tensor) -> None:
     trained = {name: p for name, p in encoding.named_parameters() if p.requires_grad}
     if not trained:
         return
+    encoding = copied(encoding)
+    x = x.to(next(iter(trained.values())).device, torch.float32)
     generator, found = torch.Generator().manual_seed(0), []
-    with in_encoding(), torch.enable_grad():
+    with all_seeded(0), in_encoding(), torch.enable_grad():
         # with other weights, too: a gradient may be zero at the start alone
         for other in (False, True):
             parameters = {

@@ -165,6 +165,8 @@ def test_dynamics_are_drawn(tmp_path):
             ["ntk", "-n", 9, "-e", "ffe", "-t", "image:side=8", "--plot", "x"],
             "cannot draw to x",
         ),
+        (["ntk", "-n", 9, "-t", "image:image=chelsae"], "did you mean 'chelsea'"),
+        (["dynamics", "-t", "image:image=chelsae"], "did you mean 'chelsea'"),
         (["dynamics", "--factor", "-1", "-t", "image:side=8"], "must be positive"),
         (["dynamics", "--factor", "nan", "-t", "image:side=8"], "must be positive and finite, got"),
     ],

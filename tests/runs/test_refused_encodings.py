@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from encbench import Encoding, plan
+from encbench import Encoding, PluginError, plan
+from encbench.runs.analysis import at_initialization, compare_dynamics
 from encbench.runs.cell import run_cell
+from encbench.runs.parts import build_model, build_task, cell_streams
 from encbench.suite.config import NetworkConfig, NtkConfig, TrainingConfig
 from encbench.suite.file import Suite, SuiteEntry
 from tests.sample_plugin import Wave, module, registry_of
@@ -134,7 +136,7 @@ class Array(Weighted):
         return x.numpy()
 
 
-def record_of(cls, loss="mse"):
+def planned(cls, loss="mse"):
     task = type("Named", (Wave,), {"loss": loss, "__doc__": "A wave."})
     suite = Suite(
         name="refused",
@@ -146,6 +148,11 @@ def record_of(cls, loss="mse"):
         ntk=NtkConfig(points=0),
     )
     registry = registry_of(dist=module(encodings={"theirs": cls}, tasks={"wave": task}))
+    return suite, registry
+
+
+def record_of(cls, loss="mse"):
+    suite, registry = planned(cls, loss)
     (cell,) = plan(suite, registry)
     return run_cell(cell, registry).record
 
@@ -172,6 +179,17 @@ def test_what_cannot_be_trained_or_compared_fails_in_set_up(cls, message, loss):
     assert message in record.error.message
     if cls is not BadStart:  # its parameter is named
         assert record.error.message.startswith("encoding 'theirs' of dist 1.0 failed: ")
+
+
+def test_parameters_without_gradient_are_refused_without_a_run_too():
+    suite, registry = planned(Detached)
+    ((cell, measure),) = at_initialization(suite, registry, 4, "trace", "cpu")
+    with pytest.raises(PluginError, match="encoding Detached has 3 trained parameters"):
+        measure()
+    task = build_task(cell, registry)
+    model = build_model(cell, task, registry, cell_streams(cell))
+    with pytest.raises(PluginError, match="encoding Detached has 3 trained parameters"):
+        compare_dynamics(model, task, [0.1], 2, torch.Generator())
 
 
 @pytest.mark.parametrize("cls", [Weighted, Frozen, Shrinking])
