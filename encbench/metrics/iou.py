@@ -9,15 +9,17 @@ from numpy.typing import ArrayLike
 
 from encbench.contracts.metric import Metric
 from encbench.errors import PluginError
+from encbench.metrics.pair import check_real
 
 
 def occupancies(name: str, p: ArrayLike, inside: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities in float64 and labels, (N,) each.
 
     Raises:
-        PluginError: the shapes differ, there are no points, or a label is neither 0 nor 1; the
-            message begins with ``name``, the metric's.
+        PluginError: values are complex, the shapes differ, there are no points, or a label is
+            neither 0 nor 1; the message begins with ``name``, the metric's.
     """
+    check_real(name, p, inside)
     labels = np.asarray(inside)
     probability, truth = np.asarray(p, np.float64), labels.astype(np.bool_)
     if (labels != truth).any():  # otherwise 0.3 and NaN would count as inside

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from encbench.contracts.metric import Metric
 from encbench.errors import PluginError
+from encbench.metrics.pair import check_real
 
 WINDOW, HOP = 1024, 256
 """Frame length and distance between frames [samples]."""
@@ -52,6 +53,7 @@ class LogSpectralDistance(Metric):
     title = "log-spectral distance"
 
     def compute(self, prediction: Any, truth: Any) -> tuple[float | None, dict[str, Any]]:
+        check_real(self.title, prediction, truth)
         got, expected = (np.asarray(part, np.float64) for part in (prediction, truth))
         if got.shape != expected.shape or got.ndim not in (1, 2) or got[:1].size != 1:
             raise PluginError(

@@ -15,6 +15,7 @@ import torch
 
 from encbench.contracts.metric import Metric
 from encbench.errors import DataError, PluginError
+from encbench.metrics.pair import check_real
 
 SMALLEST = 31
 """Minimum side of an image for AlexNet [pixels]."""
@@ -96,6 +97,7 @@ class Lpips(Metric):
     title = "LPIPS"
 
     def compute(self, prediction: Any, truth: Any) -> tuple[float | None, dict[str, Any]]:
+        check_real(self.title, prediction, truth)
         got, expected = (np.asarray(image, np.float32) for image in (prediction, truth))
         if got.shape != expected.shape or got.ndim != 3:
             raise PluginError(

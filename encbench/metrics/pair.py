@@ -23,6 +23,19 @@ def beyond_unit_range(truth: ArrayLike) -> str:
     )
 
 
+def check_real(metric: str, prediction: ArrayLike, truth: ArrayLike) -> None:
+    """Refuse complex values, whose imaginary part NumPy drops; ``metric`` is the metric's title.
+
+    Raises:
+        PluginError: there are complex values.
+    """
+    if np.iscomplexobj(prediction) or np.iscomplexobj(truth):
+        raise PluginError(
+            f"{metric} needs real values, got complex ones; give their real part, or both parts as "
+            "two channels, in the task's evaluate()"
+        )
+
+
 def compared(metric: str, prediction: ArrayLike, truth: ArrayLike) -> tuple[Values, Values] | None:
     """Prediction and truth in float64, checked to have equal shapes; None if a value is not finite.
 
@@ -32,11 +45,7 @@ def compared(metric: str, prediction: ArrayLike, truth: ArrayLike) -> tuple[Valu
     Raises:
         PluginError: the shapes differ, or there are no values, or they are complex.
     """
-    if np.iscomplexobj(prediction) or np.iscomplexobj(truth):
-        raise PluginError(
-            f"{metric} needs real values, got complex ones; give their real and imaginary parts "
-            "as two channels in the task's evaluate()"
-        )
+    check_real(metric, prediction, truth)
     got, expected = np.asarray(prediction, np.float64), np.asarray(truth, np.float64)
     if got.shape != expected.shape or got.size == 0:
         raise PluginError(

@@ -20,6 +20,7 @@ from encbench_tasks._occupancy.evaluation import evaluate_distance, rendered_dis
 from encbench_tasks._occupancy.points import Labels, as_float32, sampled_points
 from encbench_tasks._occupancy.sources import data_hash_of
 from encbench_tasks._occupancy.truth import truth_of
+from encbench_tasks._split import settled
 
 PROGRESS_POINTS = 1 << 11
 PROGRESS_SEED = 1
@@ -51,7 +52,8 @@ class SdfTask(Task):
 
     Raises:
         DataError: there is no such mesh, it cannot be read, or it bounds no solid.
-        ParameterError: the parts on and near the surface are more than all.
+        ParameterError: the parts on and near the surface are more than all, or the seed is
+            negative.
     """
 
     source: ClassVar[str] = (
@@ -98,6 +100,7 @@ class SdfTask(Task):
         side: Annotated[int, Field(ge=16, le=4096, description="pixels of a view")] = 192,
     ) -> None:
         _check(on_surface, near_surface)
+        settled("sdf", {"seed": seed}, {})
         self._fit, self.eikonal = LOSSES[loss], eikonal
         self.loss = self._with_eikonal if eikonal else loss
         self._truth = truth_of(mesh, "winding", data_hash_of(mesh))

@@ -10,6 +10,10 @@ from hypothesis import strategies as st
 from skimage.metrics import peak_signal_noise_ratio
 
 from encbench import MetricValue, PluginError
+from encbench.metrics.bce import Bce
+from encbench.metrics.iou import Iou
+from encbench.metrics.log_spectral_distance import LogSpectralDistance
+from encbench.metrics.lpips import Lpips
 from encbench.metrics.ms_ssim import MsSsim
 from encbench.metrics.psnr import Psnr, psnr
 from encbench.metrics.ssim import Ssim
@@ -80,6 +84,12 @@ def test_complex_values_and_images_without_channels_are_refused(metric):
         metric()(np.full((16, 16, 1), 1j), np.zeros((16, 16, 1)))
     with pytest.raises(PluginError, match=r"at least one value, got shapes \(16, 16, 0\)"):
         metric()(np.zeros((16, 16, 0)), np.zeros((16, 16, 0)))
+
+
+@pytest.mark.parametrize("metric", [Bce, Iou, LogSpectralDistance, Lpips])
+def test_metrics_of_other_kinds_refuse_complex_values_too(metric):
+    with pytest.raises(PluginError, match="needs real values, got complex ones; give their real"):
+        metric()(np.full((64, 64, 1), 1j), np.zeros((64, 64, 1)))
 
 
 @pytest.mark.parametrize("metric", [Psnr, MsSsim, Ssim])

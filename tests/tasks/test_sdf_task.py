@@ -181,6 +181,11 @@ def test_what_makes_no_sense_is_refused_in_planning(task, encoding, words):
     assert "\n" not in str(caught.value)
 
 
+def test_a_negative_seed_is_refused_without_a_plan_too():
+    with pytest.raises(ParameterError, match="seed must be at least 0, got -1"):
+        SdfTask(seed=-1)
+
+
 def test_gradient_descent_needs_the_squared_error_or_a_rate():
     sgd = {"training": {"optimizer": "sgd"}}
     assert planned("sdf:loss=mse", **sgd)
