@@ -185,7 +185,6 @@ class _CellRun:
             if network.kind != "mlp" or self.record.learning_rate.critical is None:
                 self._check_rows()
         steps = total_steps(self.cell.training, self.task.points_per_epoch)
-        self._note_large_batch(self.task.points_per_epoch)
         if self.cell.ntk.points:
             generator = self.streams.generator("ntk")
             count = ntk_count(self.cell.ntk.points, self.task)
@@ -220,18 +219,6 @@ class _CellRun:
     def _build(self) -> None:
         model = build_model(self.cell, self.task, self.registry, self.streams)
         self.model = model.to(self.device)
-
-    def _note_large_batch(self, points: int) -> None:
-        """Warn if the batch size was set and is reduced to the number of points."""
-        config = self.cell.training
-        asked = config.batch_size if "batch_size" in config.model_fields_set else "all"
-        if asked != "all" and asked > points:
-            logger.warning(
-                "%s: batch_size = %d is reduced to the %d points of an epoch",
-                self.cell.label,
-                asked,
-                points,
-            )
 
     def keep_weights(self) -> None:
         """Serialize the trained network; warns if it is not made of tensors alone."""

@@ -18,7 +18,7 @@ from encbench.plugins.isolation import process_state_kept
 from encbench.plugins.registry import Registry, default_registry
 from encbench.results.provenance import git_commit_of
 from encbench.results.record_folder import WEIGHTS
-from encbench.results.records import CellResult, Status, StoredRecord
+from encbench.results.records import CellResult, Record, Status, StoredRecord
 from encbench.results.store import Store
 from encbench.runs.executors.local import InProcess, ProcessPool, default_jobs
 from encbench.runs.executors.process import start_ahead
@@ -200,6 +200,7 @@ def run_suite(
                     "--isolate measures it"
                 )
         done = dict(kept)
+        warned: set[str] = set()
         executor.ready()
         with (
             orderly_stop(executor.interrupt) as stopping,
@@ -208,6 +209,7 @@ def run_suite(
             for result in results:
                 stored = _write(store, result, existing)
                 done[stored.outline.cell_key] = stored
+                _note_large_batch(cells[result.record.key], result.record, warned)
                 registry.host.notify("encbench_cell_finished", record=stored)
                 watcher.recorded(stored)
                 if on_failure == "stop" and stored.record.status != "ok":
@@ -220,6 +222,24 @@ def run_suite(
         told = {"directory": run.directory, "records": run.records}
         run.reported = registry.host.notify("encbench_run_finished", **told)
     return run
+
+
+def _note_large_batch(cell: CellConfig, record: Record, warned: set[str]) -> None:
+    """Warn if the batch size was set and was reduced to an epoch's points, once per task.
+
+    Args:
+        cell: the cell as planned; a record does not say what was set.
+        warned: what has been said; added to.
+    """
+    config, used = cell.training, record.batch_size
+    asked = config.batch_size if "batch_size" in config.model_fields_set else "all"
+    if asked != "all" and used is not None and used < asked:
+        text = (
+            f"{record.task_label}: batch_size = {asked} is reduced to the {used} points of an epoch"
+        )
+        if text not in warned:
+            warned.add(text)
+            logger.warning("%s", text)
 
 
 def _main_is_imported() -> bool:

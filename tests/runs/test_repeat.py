@@ -106,9 +106,7 @@ def test_threads_are_those_of_the_record_and_put_back(again, registry, suite, tm
     assert "threads" not in said
 
 
-def test_a_batch_larger_than_the_epoch_is_reduced_with_a_warning_if_it_was_set(
-    again, registry, suite, tmp_path, caplog
-):
+def test_a_batch_larger_than_the_epoch_is_reduced(again, registry, suite, tmp_path):
     class Few(Wave):
         training: ClassVar = {"batch_size": 99}
 
@@ -121,13 +119,10 @@ def test_a_batch_larger_than_the_epoch_is_reduced_with_a_warning_if_it_was_set(
         (cell,) = pickle.loads(pickle.dumps(plan(asked, registry)))
         result = run_cell(cell, registry)
         assert (result.record.status, result.record.batch_size) == ("ok", 64)
-        reduced = f"batch_size = {size} is reduced to the 64 points of an epoch"
-        assert [line.endswith(reduced) for line in caplog.messages] == [True] * (size != "default")
         store = Store(tmp_path / str(size))
         with store.writing():
             stored = store.write(result.record, result.arrays, result.pictures)
         assert "equal to the last digit" in again(stored.path, registry=registry)[1]
-        caplog.clear()
 
 
 def test_a_metric_that_differs_is_named_with_its_size(again, stored, tmp_path):

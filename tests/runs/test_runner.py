@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import psutil
@@ -23,7 +24,8 @@ from encbench.runs.cell import run_cell
 from encbench.runs.interface import this_process
 from encbench.runs.limits import Limits
 from encbench.runs.runner import Unwatched
-from encbench.suite.file import SuiteEntry
+from encbench.suite.config import TrainingConfig
+from encbench.suite.file import SuiteEntry, override
 from tests.processes import outliving, start
 from tests.sample_plugin import Scaled, Wave, module, registry_of
 
@@ -427,6 +429,20 @@ def test_a_cell_whose_data_have_no_hash_fails(task, why, suite):
     record = run_cell(cell, registry).record
     assert (record.status, record.phase) == ("failed", "setup")
     assert f"task 'wave' of ours 1.0 failed: {why}" in record.error.message
+
+
+def test_a_reduced_batch_is_a_warning_once_per_task_if_it_was_set(tmp_path, caplog, suite):
+    class Few(Wave):
+        training: ClassVar = {"batch_size": 99}
+
+    registry = registry_of(ours=module(encodings={"scaled": Scaled}, tasks={"wave": Few}))
+    two = suite.model_copy(update={"seeds": [0, 1], "training": TrainingConfig(steps=3)})
+    for size, said in ((99, 1), (64, 0), (None, 0)):
+        caplog.clear()
+        asked = override(two, {"training": {} if size is None else {"batch_size": size}})
+        assert run_suite(asked, tmp_path / str(size), registry=registry, report=False).all_ok
+        reduced = "wave: batch_size = 99 is reduced to the 64 points of an epoch"
+        assert caplog.messages == [reduced] * said
 
 
 def test_an_encoding_may_have_a_parameter_that_it_does_not_use(suite):
