@@ -84,30 +84,32 @@ def test_an_error_is_raised_in_place_of_the_first_missing_result():
 
 
 LIMITED = """
-import os
+import os, sys
 from encbench.runs import forked
 forked.cores = lambda: 2
-fork, forks = os.fork, []
+fork, allowed = os.fork, int(sys.argv[1])
 def limited():
-    if forks:
+    global allowed
+    allowed -= 1
+    if allowed < 0:
         raise BlockingIOError()
-    forks.append(fork())
-    return forks[0]
+    return fork()
 os.fork = limited
 pids = list(forked.in_processes(lambda _: os.getpid(), range(6), 8))
 print(len(pids), len(set(pids)), os.getpid() in pids)
 """
 
 
-def test_this_process_computes_if_no_more_can_be_started():
+@pytest.mark.parametrize(("allowed", "said"), [(2, "6 2 False"), (1, "6 1 False"), (0, "6 1 True")])
+def test_fewer_processes_or_this_one_compute_if_no_more_can_be_started(allowed, said):
     ended = subprocess.run(
-        [sys.executable, "-c", LIMITED],
+        [sys.executable, "-c", LIMITED, str(allowed)],
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
-    assert (ended.stdout.strip(), ended.stderr) == ("6 1 True", "")
+    assert (ended.stdout.strip(), ended.stderr) == (said, "")
 
 
 SLOW = """
