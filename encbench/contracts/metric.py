@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import suppress
 from copy import deepcopy
 from typing import Any, ClassVar, Literal
 
@@ -62,7 +63,9 @@ class Metric(ABC):
     def __call__(self, prediction: Any, truth: Any) -> MetricValue:
         # Copies, since other metrics get the same objects, and the task keeps its truth. Read-only
         # arrays would not do: torch warns of them and writes into them all the same.
-        computed = self.compute(*deepcopy((prediction, truth)))
+        with suppress(Exception):  # a generator, or a tensor with a gradient, cannot be copied
+            prediction, truth = deepcopy((prediction, truth))
+        computed = self.compute(prediction, truth)
         if not (isinstance(computed, tuple) and len(computed) == 2):
             raise TypeError(
                 f"compute returned a {type(computed).__name__}, expected (value, details)"

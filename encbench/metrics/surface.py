@@ -33,7 +33,7 @@ class Surface:
 
     def __post_init__(self) -> None:
         for name, array in vars(self).items():
-            view = array.view()
+            view = np.asarray(array).view()
             view.flags.writeable = False
             object.__setattr__(self, name, view)
 

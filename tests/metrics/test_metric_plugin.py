@@ -64,6 +64,19 @@ def test_what_a_metric_writes_into_its_arguments_changes_only_its_own_copies():
     assert (truth == 1).all()
 
 
+class Counts(Metric):
+    """Takes a generator, which cannot be copied."""
+
+    kind, range, title = "image", (0.0, math.inf), "counts"
+
+    def compute(self, prediction, truth):
+        return float(len(list(prediction)) - truth), {}
+
+
+def test_what_cannot_be_copied_reaches_a_metric_as_it_is():
+    assert Counts()((n for n in range(3)), 1).value == 2
+
+
 def test_one_number_of_any_type_is_a_value_and_may_be_infinite():
     for value in (math.inf, np.float32(math.inf), torch.tensor([math.inf])):
         assert measured((value, {})).value == math.inf

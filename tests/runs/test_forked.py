@@ -71,6 +71,33 @@ def test_this_process_computes_what_a_dead_process_left():
     assert list(in_processes(work, range(8), 8)) == list(range(8))
 
 
+def test_a_process_may_die_while_it_sends_a_large_result():
+    results = in_processes(lambda number: (number, os.getpid(), bytes(10_000_000)), range(6), 8)
+    numbers = [next(results)[:2]]
+    time.sleep(0.3)  # it computes the next one, and waits until this process reads
+    os.kill(numbers[0][1], signal.SIGKILL)
+    numbers += [result[:2] for result in results]
+    assert [number for number, _ in numbers] == list(range(6))
+    assert HERE in {process for _, process in numbers}
+
+
+LARGE = """
+from encbench.runs import forked
+forked.cores = lambda: 2
+results = forked.in_processes(lambda _: bytes(10_000_000), range(60), 8)
+next(results)
+results.close()
+print("closed")
+"""
+
+
+def test_a_process_ends_after_it_took_some_of_many_large_results():
+    ended = subprocess.run(
+        [sys.executable, "-c", LARGE], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ended.stdout, ended.stderr, ended.returncode) == ("closed\n", "", 0)
+
+
 def test_an_error_is_raised_in_place_of_the_first_missing_result():
     def work(number):
         if number > 1:
