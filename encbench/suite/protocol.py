@@ -20,14 +20,17 @@ def several(values: Iterable[str]) -> str:
     return " or ".join([", ".join(shown[:-1]), shown[-1]] if shown[1:] else shown) or "no"
 
 
-def batch(training: TrainingConfig, used: int | None = None) -> str:
+def batch(training: TrainingConfig, used: int | None = None, *, number: bool = False) -> str:
     """Number of points per step: "1,024", or "all".
 
     Args:
         used: the number in a record, which is smaller if an epoch has fewer points.
+        number: give that number, if known, also for "all".
     """
     size = training.batch_size
-    return size if isinstance(size, str) else f"{used or size:,}"
+    if isinstance(size, str) and not (number and used):
+        return size
+    return f"{used or size:,}"
 
 
 def rate_in_words(used: Iterable[tuple[TrainingConfig, str]]) -> str:

@@ -18,6 +18,7 @@ from encbench_leaderboard.report.standings_table import rank_text
 from encbench_leaderboard.report.verdict import TUNING_GAINS, caveats, protocol, verdict_on
 
 from encbench.contracts.metric import MetricValue
+from encbench.results.records import LearningRate
 from encbench.runs.tuning_report import Summary, Trial, TunedEncoding, TuneResult
 from tests.leaderboard.results import Results, diverged
 
@@ -119,14 +120,18 @@ def test_the_protocol_says_what_differs(results: Results) -> None:
 SGD, ADAM = {"optimizer": "sgd", "epochs": 100}, {"optimizer": "adam", "lr": 0.01, "epochs": 100}
 
 
+def rate(value: float) -> LearningRate:
+    return LearningRate(value=value, rule="given")
+
+
 def test_a_ranking_of_optimizers_is_not_announced_as_one_of_encodings(results: Results) -> None:
     add(results, "a", 40.0, 41.0, 42.0, 43.0, training=SGD)
-    add(results, "b", 30.1, 31.0, 31.9, 33.0, training=ADAM)
-    add(results, "c", 20.1, 21.0, 21.9, 23.0, training=ADAM)
+    add(results, "b", 30.1, 31.0, 31.9, 33.0, training=ADAM, learning_rate=rate(0.01))
+    add(results, "c", 20.1, 21.0, 21.9, 23.0, training=ADAM, learning_rate=rate(0.01))
     task = board_of(results)
     differ = (
         "`a`: optimizer=sgd, learning rate 1.5 × lr_crit; "
-        "the others: optimizer=adam, learning rate 21.0 as given."
+        "the others: optimizer=adam, learning rate 0.0100."
     )
     assert verdict_on(task).endswith(f" **Not only the encodings differ**: {differ}")
     assert caveats(task, None)[0] == f"Settings differ, and with them perhaps the order: {differ}"
@@ -139,8 +144,35 @@ def test_equal_and_swept_settings_are_not_said_to_differ(results: Results) -> No
             add(results, encoding, 40.0 + more, 41.5 + more, training=sweep)
     assert "Not only" not in verdict_on(board_of(results))
     assert not any("Settings" in doubt for doubt in caveats(board_of(results), None))
-    add(results, "c", 50.0, 51.5, training={"lr_factor": 3.0, "epochs": 100})
+    add(results, "c", 50.0, 51.5, training=sweep | {"lr_factor": 3.0}, learning_rate=rate(42.0))
     assert "Settings differ" in caveats(board_of(results), None)[0]
+
+
+def test_settings_that_come_to_the_same_values_are_not_said_to_differ(
+    results: Results,
+) -> None:
+    adam = {"optimizer": "adam", "steps": 5}
+    as_given = {**adam, "lr": 0.005, "batch_size": 100_000}
+    automatic = {**adam, "batch_size": "all"}
+    for target, points in (("x", 384), ("y", 512)):
+        used: dict[str, Any] = {"batch_size": points, "activation": "relu"}
+        used |= {"task": f"image:image={target}", "data_hash": target, "learning_rate": rate(0.005)}
+        network = {"activation": "relu"}
+        add(results, "a", 40.0, training=as_given, network_settings=network, **used)
+        add(results, "b", 30.0, training=automatic, **used)
+    found = boards(results.store.records())
+    for board in (*found.tasks, *found.categories):
+        assert "Not only" not in verdict_on(board)
+        assert not any(said.startswith(("Settings", "Batch")) for said in caveats(board, None))
+    assert "of 384 points" in protocol(found.tasks[0], None)
+    assert "of 384 or 512 points" in protocol(found.categories[0], None)
+    used |= {"batch_size": 64, "activation": "tanh", "learning_rate": rate(0.1)}
+    network = {"activation": "tanh"}
+    add(results, "c", 20.0, training={**adam, "lr": 0.1}, network_settings=network, **used)
+    assert verdict_on(boards(results.store.records()).tasks[1]).endswith(
+        "**Not only the encodings differ**: `c`: activation=tanh, batch_size=64, "
+        "learning rate 0.100; the others: activation=relu, batch_size=512, learning rate 0.00500."
+    )
 
 
 def test_unequal_parameters_and_batches_are_named(results: Results) -> None:

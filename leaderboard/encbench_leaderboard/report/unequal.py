@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from encbench.runs.tuning_report import TuneResult
 from encbench.suite.config import differing, sorted_json
 from encbench.suite.labels import settings_text
-from encbench.suite.protocol import rate_in_words
 from encbench_leaderboard.board.facts import Facts
 from encbench_leaderboard.board.pareto import equally_large
 from encbench_leaderboard.board.table import TaskBoard
@@ -21,25 +20,43 @@ NO_EFFECT = ("ntk.", "training.evaluations")
 SIZES = ("network.width", "network.depth")
 NAMED = 3
 """Maximum number of choices of settings, and of entries that have one, in a sentence."""
+USED: Mapping[str, Callable[[Facts], Any]] = {
+    "network.activation": lambda one: one.activation,
+    "training.batch_size": lambda one: one.batch_size,
+    **dict.fromkeys(RATE, lambda one: one.learning_rate.value if one.learning_rate else None),
+}
+"""Settings such as "auto" and "all", of which records state the value."""
+
+
+def used(key: str, cells: Sequence[Facts]) -> frozenset[Any]:
+    """The values of a setting in ``USED`` that cells were trained with; those asked for if no
+    record states them: they are older, or training did not begin."""
+    stated = {USED[key](one) for one in cells} - {None}
+    return frozenset(stated or {one.settings.get(key) for one in cells})
 
 
 def unequal(task: TaskBoard, entries: Sequence[str], tuned: TuneResult | None) -> str:
     """Which of the entries was trained with which settings, if these differ: "`a`: optimizer=sgd,
-    learning rate 1.5 × lr_crit; `b`: optimizer=adam, learning rate 0.005 by default"; else "".
+    learning rate 1.5 × lr_crit; `b`: optimizer=adam, learning rate 0.005"; else "".
 
     Left out are settings that were tuned, sizes of networks with equally many parameters, and a
     sweep: a setting that has the same values with each encoding, and is part of the entries' names.
     """
-    facts = {entry: task.facts_of_entry(entry)[0] for entry in entries}
+    cells = {entry: task.facts_of_entry(entry) for entry in entries}
+    facts = {entry: of[0] for entry, of in cells.items()}
     settings = {entry: _in_effect(one, tuned) for entry, one in facts.items()}
     equal = equally_large([one.parameters for one in facts.values()])
     keys = [
         key
         for key in differing(settings.values())
-        if not (equal and key in SIZES) and not _swept(key, facts, settings)
+        if not (equal and key in SIZES)
+        and not _swept(key, facts, settings)
+        and not (key in USED and len({used(key, of) for of in cells.values()}) == 1)
     ]
     having: dict[str, list[str]] = defaultdict(list)
     for entry, one in facts.items():
+        values = {key: used(key, cells[entry]) for key in keys if key in USED}
+        settings[entry] |= {key: next(iter(of)) for key, of in values.items() if len(of) == 1}
         having[_in_words(one, settings[entry], keys)].append(entry)
     if len(having) < 2:
         return ""
@@ -81,6 +98,9 @@ def _in_words(one: Facts, settings: Mapping[str, Any], keys: Sequence[str]) -> s
     others = settings_text(settings, [key for key in keys if key not in RATE])
     parts = [plain(others)] if others else []
     if any(key in RATE for key in keys) and one.learning_rate:
-        rate = rate_in_words([(one.cell.training, significant(one.learning_rate.value))])
+        training = one.cell.training
+        of_critical = training.lr == "auto" and training.optimizer.partition(":")[0] == "sgd"
+        value = significant(one.learning_rate.value)
+        rate = f"{training.lr_factor:g} × lr_crit" if of_critical else value
         parts.append(f"learning rate {rate}")
     return ", ".join(parts) or MISSING

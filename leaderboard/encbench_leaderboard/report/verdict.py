@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
 
@@ -28,7 +29,7 @@ from encbench_leaderboard.report.format import (
     significant,
     span,
 )
-from encbench_leaderboard.report.unequal import unequal
+from encbench_leaderboard.report.unequal import unequal, used
 from encbench_leaderboard.statistics.sample import shared_units
 
 EIGHT_BITS = 58.9
@@ -225,7 +226,9 @@ def protocol(task: TaskBoard, tuned: TuneResult | None) -> str:
         rate = f"tuned for each encoding{f' but {_listed(others)}' if others else ''}"
     length = f"{span({one.steps for one in facts if one.status == 'ok'} or [0])} steps"
     settings = {(id(one.cell.network), id(one.cell.training)): one.cell for one in facts}
-    batches = (batch(one.cell.training, one.batch_size) for one in facts)
+    # next to numbers, "all" can be one of them
+    mixed = len({one.cell.training.batch_size for one in facts}) > 1
+    batches = (batch(one.cell.training, one.batch_size, number=mixed) for one in facts)
     parts = [
         *_split(facts),
         *protocol_parts(list(settings.values()), rate, length, batches),
@@ -310,7 +313,12 @@ def caveats(task: TaskBoard, tuned: TuneResult | None) -> list[str]:
     # encodings without a common target have no common unit
     if (steps.map(len) > 1).any() or (apart and len(set(np.concatenate(steps.tolist()))) > 1):
         found.append("Encodings were not trained for equally many steps.")
-    if len({one.cell.training.batch_size for one in facts}) > 1:
+    finished = defaultdict(list)
+    for entry, one in zip(task.cells["entry"], task.facts, strict=True):
+        if one.status == "ok":
+            finished[entry].append(one)
+    batches = {used("training.batch_size", of) for of in finished.values()}
+    if len(batches) > 1 and len({one.cell.training.batch_size for one in facts}) > 1:
         found.append("Batch sizes differ between encodings, and with them the cost of a step.")
     sizes = [one.parameters for one in facts]
     if max(sizes) > UNEQUAL * min(sizes):
