@@ -52,10 +52,13 @@ def verdict_on(task: TaskBoard, tuned: TuneResult | None = None) -> str:
     if found is None:
         return "**No verdict**: no encoding finished with a value that can be ranked."
     sentences = [_verdict(task, found), *_not_compared(task, found)]
-    ranked = [row["entry"] for row in task.rows if not math.isnan(row["rank"])]
-    if differ := unequal(task, ranked, tuned):
+    if differ := unequal(task, _ranked(task), tuned):
         sentences.append(f"**Not only the encodings differ**: {differ}.")
     return " ".join(sentences)
+
+
+def _ranked(task: TaskBoard) -> list[str]:
+    return [row["entry"] for row in task.rows if not math.isnan(row["rank"])]
 
 
 def _verdict(task: TaskBoard, found: Lead) -> str:
@@ -292,8 +295,8 @@ def caveats(task: TaskBoard, tuned: TuneResult | None) -> list[str]:
     if not facts or len(task.rows) < 2:
         return []
     found = []
-    if differ := unequal(task, [row["entry"] for row in task.rows], tuned):
-        found.append(f"Settings differ, and with them perhaps the order: {differ}.")
+    if unequal(task, _ranked(task), tuned):
+        found.append("Settings other than the encoding differ, and with them perhaps the order.")
     if int(task.cells["unit"].nunique()) == 1:
         found.append(f"One {task.unit}: another may order them differently.")
     if tuned is None:
