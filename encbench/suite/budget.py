@@ -2,9 +2,9 @@
 
 The network is fixed, and the encoding's ``size_parameters`` are chosen so that the parameters of
 both together come within ``TOLERANCE`` of the budget. If that is impossible, as for an encoding
-without a table, the network's width is changed. If the network is too large, an encoding of at most
-half of the budget keeps its sizes, and another is sized to half of it. Models are built on torch's
-device "meta", which allocates nothing.
+without a table, the network's width is changed. If the network is too large, or leaves the encoding
+less than an eighth of the budget, an encoding of at most half of the budget keeps its sizes, and
+another is sized to half of it. Models are built on torch's device "meta", which allocates nothing.
 
 On that device torch computes expressions with Python numbers, such as ``2 * x``, in Python, and
 imports torch._dynamo for the first one, which takes two seconds. Constructors of built-in
@@ -191,17 +191,22 @@ def _search_sizes(
             f'memory (torch\'s device "meta"), as a budget needs: {error_line(error)}'
         ) from error
     best, found = by_sizes(budget, TOTAL)
-    if not _within_tolerance(best.count, budget):
+    fits = _within_tolerance(best.count, budget)
+    # the network leaves the encoding nearly nothing
+    crowded = best.own < min(given.own, budget * SHARES[-1])
+    if crowded or not fits:
         # if the steps are too coarse, adjust the width; if out of reach, first try the width alone
-        nearest = sorted(found, key=_distance_to(budget))
+        nearest = [] if fits else sorted(found, key=_distance_to(budget))
         sides = {one.count < budget for one in found}
-        first: Iterable[Sizing] = [] if len(sides) == 2 else [given]
-        if sides == {False} and given.own > budget * SHARES[0]:
+        first: Iterable[Sizing] = [] if len(sides) == 2 and not crowded else [given]
+        if (crowded or sides == {False}) and given.own > budget * SHARES[0]:
             first = (by_sizes(round(budget * share), attrgetter("own"))[0] for share in SHARES)
         for start in chain(first, nearest):
-            best = min([best, *by_width(start)], key=_distance_to(budget))
-            if _within_tolerance(best.count, budget):
+            changed = min(by_width(start), key=_distance_to(budget), default=best)
+            if _within_tolerance(changed.count, budget):
+                best = changed
                 break
+            best = min(best, changed, key=_distance_to(budget))
     if not _within_tolerance(best.count, budget):
         what = "change the budget, the network or the encoding"
         if not encoding.size_parameters and given.own:

@@ -85,6 +85,17 @@ def test_beside_a_network_that_is_too_large_an_encoding_has_half_of_the_budget()
     assert size("hashgrid", 2, 3_000, width=64, **given).chosen.keys() == {"width"}
 
 
+@pytest.mark.parametrize("budget", [4_600, 5_000])  # the network alone has 4,675
+def test_beside_a_network_of_the_budgets_size_an_encoding_has_half_of_the_budget(budget):
+    for name in ("grid", "hashgrid", "tensorf_cp"):
+        assert size(name, 2, budget, width=64).own == pytest.approx(budget / 2, rel=0.05)
+    # what has less keeps its sizes
+    sizing = size("tiledgrid", 1, budget, width=64)
+    assert (sizing.own, sizing.chosen.keys()) == (512, {"width"})
+    # a network that leaves an eighth is kept
+    assert size("grid", 2, 6_000, width=64).chosen.keys() == {"resolution"}
+
+
 def test_a_size_reduced_to_its_minimum_is_a_warning(suite, caplog):
     assert size("siren", 2, 3_000, width=64).least == ("width",)
     assert size("kplanes", 3, 3_000, width=64).least == ("resolutions",)
