@@ -63,7 +63,8 @@ class Sizing:
     chosen: dict[str, Any] = field(default_factory=dict)
     """The sizes that were chosen: parameters of the encoding, or the network's width."""
     least: tuple[str, ...] = ()
-    """Names of the chosen sizes that were reduced to their minimum."""
+    """Names of the chosen sizes that were reduced to their minimum; none if the encoding has an
+    eighth of the budget, beside a network that is wider than ``LEAST_WIDTH``."""
 
     def __str__(self) -> str:
         sizes = ", ".join(f"{name}={value}" for name, value in self.chosen.items())
@@ -223,7 +224,9 @@ def _search_sizes(
         start = replace(best, parameters=best.parameters | {name: asked})  # for its proportions
         return value != asked and value in [one.parameters[name] for one in by(name, start, 0)]
 
-    return replace(best, least=tuple(n for n, value in best.chosen.items() if is_least(n, value)))
+    least = tuple(name for name, value in best.chosen.items() if is_least(name, value))
+    warned = best.own < budget * SHARES[-1] or "width" in least
+    return replace(best, least=least if warned else ())
 
 
 def _distance_to(target: int, counted: Callable[[Sizing], int] = TOTAL) -> Callable[[Sizing], int]:

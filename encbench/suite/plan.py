@@ -176,8 +176,9 @@ def _at_size(
 def _least(encoding: PluginRef, budget: int, sizing: Sizing) -> str:
     sizes = ", ".join(f"{name}={sizing.chosen[name]}" for name in sizing.least)
     return (
-        f"{encoding.label}: {sizes} cannot be smaller, so at {budget:,} parameters its results say "
-        "little about it; raise the budget, or give it or its network other sizes"
+        f"{encoding.label}: {sizes} cannot be smaller, so results at {budget:,} parameters say "
+        "little about this encoding; raise the budget, or give the encoding or the network other "
+        "sizes"
     )
 
 

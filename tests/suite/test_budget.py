@@ -98,11 +98,15 @@ def test_beside_a_network_of_the_budgets_size_an_encoding_has_half_of_the_budget
 
 def test_a_size_reduced_to_its_minimum_is_a_warning(suite, caplog):
     assert size("siren", 2, 3_000, width=64).least == ("width",)
-    assert size("kplanes", 3, 3_000, width=64).least == ("resolutions",)
-    assert size("kplanes", 3, 3_000, width=64, resolutions=[2, 3, 6]).least == ()
+    assert size("kan_bspline", 2, 1_000, width=64).least == ("grid", "width")
+    assert size("kan_bspline", 2, 1_000, width=64, grid=1).least == ("width",)
+    # with an eighth of the budget, thanks to another size, there is nothing to warn of
+    sizing = size("kan_bspline", 3, 20_000, width=64)
+    assert sizing.chosen == {"grid": 1, "features": 198}
+    assert sizing.least == ()
     asked = {"encodings": ["siren:features=16"], "tasks": ["image:side=8"]}
     plan(Suite.model_validate(asked | {"budget": {"parameters": 280}}), REGISTRY)
-    assert "siren:features=16: width=8 cannot be smaller, so at 280 param" in caplog.text
+    assert "siren:features=16: width=8 cannot be smaller, so results at 280 param" in caplog.text
 
 
 def test_a_size_in_powers_of_two_is_helped_by_a_finer_one():
