@@ -22,9 +22,11 @@ from pydantic import Field
 import encbench
 from encbench import Store, load_suite, plan, run_suite
 from encbench.cli.app import build
+from encbench.metrics.psnr import Psnr
 from encbench.network.activations.bumps import Gaussian
 from encbench.plugins.registry import default_registry
 from encbench.suite.file import override
+from encbench.training.optimizers import Adam
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -174,6 +176,8 @@ def named() -> dict[str, object]:
         "Bump": Gaussian,
         "Encoding": encbench.Encoding,
         "Field": Field,
+        "RootMean": Adam,
+        "WorstPixel": Psnr,
         "encbench": encbench,
         "model": encbench.CoordinateMLP(encoding, out_dim=3, width=8, depth=2),
         "operator": encbench.ntk.operator,
