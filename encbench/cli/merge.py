@@ -62,7 +62,8 @@ def merge_folders(
             f"of {one.source}: that of {one.kept_source} is {one.because}",
         )
     for folder, reason in done.damaged.items():
-        print_line(errors, f"left out the damaged record {folder}: {reason}", "yellow")
+        moved = f"; moved to {done.moved[folder]}" if folder in done.moved else ""
+        print_line(errors, f"left out the damaged record {folder}: {reason}{moved}", "yellow")
     counts = ", ".join(f"{count} of {source}" for source, count in done.taken.items())
     print_line(out, f"{plural(sum(done.taken.values()), 'record')} in {output}: {counts}")
     if done.identical:

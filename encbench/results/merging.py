@@ -77,6 +77,8 @@ class Merge:
     dropped: list[Dropped] = field(default_factory=list)
     damaged: dict[Path, str] = field(default_factory=dict)
     """What is wrong with each record left out as damaged, by its folder."""
+    moved: dict[Path, Path] = field(default_factory=dict)
+    """Where damaged records of ``out`` are now that others are in their places."""
     one_suite: bool = False
     """Whether a single suite describes what all the inputs ran."""
 
@@ -131,7 +133,7 @@ def merge(
     found = {s: _read(s, result) for s in sources if s != into}
     if begun and not _copied(out, [one for several in found.values() for one in several]):
         raise _holds_records(out)
-    store = Store(out)
+    store = Store(into or out)
     with store.writing():
         if into is not None:
             # from here on no other process can write it
@@ -145,6 +147,9 @@ def merge(
             best = _choose(by_key[key], prefer, result)
             result.taken[best.source] += 1
             if best.source != into:
+                place = store.place(best.record.key)
+                if place in result.damaged:
+                    result.moved[place] = store.set_aside(best.record.key)
                 _copy(best, store, without)
             for other in by_key[key]:
                 if other.source == into and other.record.key != best.record.key:

@@ -245,7 +245,8 @@ class Store:
             except NewerRecord as error:
                 self._newer(place, error, refuse=set_aside)
             except (OSError, ValueError) as error:
-                self._damaged(place, error, set_aside=set_aside)
+                if (replaced := self._damaged(place, error, set_aside=set_aside)) is not None:
+                    found[key] = replaced
             else:
                 self._index.remember(found[key], whole=False, before=before)
         self._index.flush()
@@ -261,9 +262,11 @@ class Store:
         for item, damaged in self._checked(stored, set_aside=True):
             if damaged:
                 error = ValueError(f"{damaged[0]} is damaged")
-                self._damaged(item.path, error, set_aside=True)
-            else:
-                found.append(item)
+                replaced = self._damaged(item.path, error, set_aside=True)
+                if replaced is None:
+                    continue
+                item = replaced
+            found.append(item)
         return found
 
     def without_damaged(self, stored: Iterable[StoredRecord]) -> list[StoredRecord]:
@@ -296,7 +299,8 @@ class Store:
             try:
                 item, damaged = self._damaged_now(item)
             except (OSError, ValueError) as error:
-                self._damaged(item.path, error, set_aside=set_aside)
+                if (replaced := self._damaged(item.path, error, set_aside=set_aside)) is not None:
+                    yield replaced, ()
                 continue
             if not damaged:
                 self._index.remember(item, whole=True, before=before)
@@ -367,16 +371,46 @@ class Store:
             ) from None
         logger.warning("skipping %s of a newer encbench: %s; update it", folder, error)
 
-    def _damaged(self, folder: Path, error: OSError | ValueError, *, set_aside: bool) -> None:
-        if isinstance(error, OSError) and error.errno in _TRY_AGAIN:
-            raise StoreError(f"cannot read {folder}: {error.strerror}; try again") from None
+    def _damaged(
+        self, folder: Path, error: OSError | ValueError, *, set_aside: bool
+    ) -> StoredRecord | None:
+        """Warn of a damaged record, and move it to ``damaged/`` if ``set_aside``.
+
+        Returns:
+            With ``set_aside``, the record if another process has replaced it by an undamaged one
+            since it was read, and nothing was moved.
+        """
+        _refuse_temporary(folder, error)
+        if not set_aside:
+            logger.warning("skipping the damaged record %s: %s", folder, reason_of(error))
+            return None
+        with self._turn():
+            # only now no other process can replace or move it
+            try:
+                item = self.read(folder.name)
+                if not any(damaged_files(item)):
+                    return item
+            except NewerRecord as newer:
+                self._newer(folder, newer, refuse=True)
+            except (OSError, ValueError) as still:
+                _refuse_temporary(folder, still)
+            if not os.path.lexists(folder):
+                return None
+            aside = self.set_aside(folder.name)
         reason = reason_of(error)
-        if set_aside:
-            with self._turn():
-                aside = self._places.set_aside(folder)
-            logger.warning("the record %s is damaged (%s); moved to %s", folder.name, reason, aside)
-        else:
-            logger.warning("skipping the damaged record %s: %s", folder, reason)
+        logger.warning("the record %s is damaged (%s); moved to %s", folder.name, reason, aside)
+        return None
+
+    def set_aside(self, key: str) -> Path:
+        """Move a record to ``damaged/``; only while writing. Returns its folder there."""
+        with self._turn():
+            return self._places.set_aside(self.place(key))
+
+
+def _refuse_temporary(folder: Path, error: OSError | ValueError) -> None:
+    """Raise StoreError for an error because of which a record is not called damaged."""
+    if isinstance(error, OSError) and error.errno in _TRY_AGAIN:
+        raise StoreError(f"cannot read {folder}: {error.strerror}; try again") from None
 
 
 def load_records(

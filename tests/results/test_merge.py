@@ -335,6 +335,22 @@ def test_a_damaged_record_is_left_out_and_the_whole_one_taken(
     assert contents(merged) == contents(Store(b).place(key))
 
 
+def test_a_damaged_record_whose_place_is_needed_is_kept_elsewhere(folders, capsys):
+    a, b = folders
+    place = Store(a).place(shared(a, b))
+    file = place / "arrays.npz"
+    flipped = bytearray(file.read_bytes())
+    flipped[len(flipped) // 2] ^= 0xFF
+    file.write_bytes(flipped)
+    with pytest.raises(typer.Exit):
+        verb([a, b], a)
+    moved = a / "damaged" / place.name
+    assert f"left out the damaged record {place}: " in (said := capsys.readouterr().err)
+    assert f"moved to {moved}" in " ".join(said.split())
+    assert (moved / "arrays.npz").read_bytes() == flipped
+    assert contents(place) == contents(Store(b).place(place.name))
+
+
 def test_records_of_a_newer_encbench_are_refused_before_anything_is_written(folders, tmp_path):
     a, b = folders
     file = Store(b).place(shared(a, b)) / "record.json"

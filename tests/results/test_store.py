@@ -249,6 +249,34 @@ def test_a_record_damaged_again_is_moved_to_another_folder(tmp_path, result):
     assert names == {key, f"{key}-1", f"{key}-2", f"{key}-3"}
 
 
+@pytest.mark.parametrize("name", ["record.json", "arrays.npz"])
+@pytest.mark.parametrize("meanwhile", ["moved", "replaced", "nothing"])
+def test_a_record_is_judged_again_before_it_is_set_aside(
+    tmp_path, result, monkeypatch, name, meanwhile
+):
+    """Another process may have moved or replaced it while this one waited for its turn."""
+    store, other = Store(tmp_path), Store(tmp_path)
+    with store.writing():
+        file = write(store, result).path / name
+    file.write_bytes(flipped(file.read_bytes()))
+    turn = Store._turn
+
+    def waited(self):
+        if self is store and self._shared and meanwhile != "nothing" and file.exists():
+            with other.writing(shared=True):
+                other.whole(other.listed(set_aside=True))
+                if meanwhile == "replaced":
+                    monkeypatch.undo()
+                    write(other, result)
+        return turn(self)
+
+    monkeypatch.setattr(Store, "_turn", waited)
+    with store.writing(shared=True):
+        found = [s.record for s in store.whole(store.listed(set_aside=True))]
+    assert found == ([result.record] if meanwhile == "replaced" else [])
+    assert len(list((tmp_path / "damaged").iterdir())) == 1
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to be somebody else")
 def test_a_record_that_may_not_be_read_is_skipped_with_the_reason(result, caplog):
     # other users cannot enter pytest's temporary folders
