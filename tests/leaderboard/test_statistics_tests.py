@@ -146,6 +146,15 @@ def test_differences_that_never_vary_are_certain_and_no_difference_is_none() -> 
     assert list(paired_t_p(gaps, np.array([50.1, 50.0]))) == [0.0, 1.0]
 
 
+@pytest.mark.parametrize("n", [5, 8])
+def test_rounding_and_constant_differences_need_no_test(n: int) -> None:
+    iou = np.linspace(0.7, 0.8, n)
+    noise = iou + 1.1e-16 * np.arange(2, n + 2)
+    found = family(np.stack([iou, noise, iou + 0.1])[:, :, None])
+    assert found.p.tolist() == [1.0, 0.0, 0.0]
+    assert found.difference[0] == 0.0
+
+
 def test_34_pairs_show_half_a_deviation() -> None:
     # Cohen 1988; statsmodels' TTestPower().solve_power(0.5, power=0.8, alpha=0.05) is 33.367
     assert detectable(1.0, 34) < 0.5 < detectable(1.0, 33)
@@ -247,6 +256,12 @@ def test_an_infinite_value_is_not_tested() -> None:
     assert np.isnan(found.p[:1]).all()
     # the difference of ∞ and ∞ counts as 0
     assert found.difference[1] == 0.0
+
+
+def test_two_infinite_values_of_one_seed_do_not_hide_the_other_seeds() -> None:
+    values = np.array([[math.inf, 40.0, 41.0, 42.5, 43.0], [math.inf, 30.0, 31.0, 32.0, 33.0]])
+    expected = stats.ttest_1samp([0.0, 10.0, 10.0, 10.5, 10.0], 0.0).pvalue
+    assert family(values[:, :, None]).p[0] == pytest.approx(expected)  # 0.0162
 
 
 @settings(max_examples=30, deadline=None)

@@ -9,7 +9,7 @@ import numpy as np
 from encbench_leaderboard.statistics.holm import holm
 from encbench_leaderboard.statistics.sample import Cube, unit_means
 from encbench_leaderboard.statistics.signflip import EXACT_UP_TO, signflip_p, smallest_p
-from encbench_leaderboard.statistics.student import paired_t_p
+from encbench_leaderboard.statistics.student import NEGLIGIBLE, constant, paired_t_p
 
 ALPHA = 0.05
 SIGN_FLIP_FROM = 6
@@ -54,15 +54,20 @@ def compare_all(cube: Cube) -> Pairs:
         a, b = cube.values[first[part]], cube.values[second[part]]
         gap = paired_differences(a, b)
         differences[part] = unit_means(gap)
-        both = np.where(np.isnan(gap), 0.0, np.maximum(np.abs(a), np.abs(b)))
-        scale[part] = both.max(axis=(1, 2), initial=0.0)
+        scale[part] = magnitude(a, b).max(axis=(1, 2), initial=0.0)
     return _pairs(cube.entries, first, second, differences, scale)
 
 
 def paired_differences(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """a minus b, NaN where one is missing; the difference of equal infinite values is 0."""
+    """a minus b, NaN where one is missing; 0 if they are equal up to rounding, or both ∞."""
     with np.errstate(invalid="ignore"):
-        return np.where(np.isnan(a) | np.isnan(b), np.nan, np.where(a == b, 0.0, a - b))
+        return np.where(np.isclose(a, b, rtol=NEGLIGIBLE, atol=0.0), 0.0, a - b)
+
+
+def magnitude(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The larger absolute value of a and b, 0 where one is missing or infinite."""
+    larger = np.maximum(np.abs(a), np.abs(b))
+    return np.where(np.isfinite(larger), larger, 0.0)
 
 
 def _pairs(
@@ -93,7 +98,8 @@ def p_values(differences: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np
     Returns:
         p (m,), NaN if there are fewer than two values or one is infinite; and the method (m,):
         "sign-flip" (exact) or "sampled sign-flip" if the smallest p-value of such a test would be
-        significant after correction for all tests of the table; else "t"; "" if not tested.
+        significant after correction for all tests of the table, and the differences are not equal
+        up to rounding; else "t"; "" if not tested.
     """
     counted = ~np.isnan(differences)
     number = counted.sum(axis=1)
@@ -104,10 +110,9 @@ def p_values(differences: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np
     for n in np.unique(number[usable]):
         rows = np.flatnonzero(usable & (number == n))
         kept = differences[rows][counted[rows]].reshape(len(rows), n)
+        p[rows], method[rows] = paired_t_p(kept, scale[rows]), "t"
         if n >= SIGN_FLIP_FROM and smallest_p(int(n)) * tests <= ALPHA:
-            p[rows] = signflip_p(kept)
-            method[rows] = "sign-flip" if n <= EXACT_UP_TO else "sampled sign-flip"
-        else:
-            p[rows] = paired_t_p(kept, scale[rows])
-            method[rows] = "t"
+            varies = ~constant(kept, scale[rows])
+            p[rows[varies]] = signflip_p(kept[varies])
+            method[rows[varies]] = "sign-flip" if n <= EXACT_UP_TO else "sampled sign-flip"
     return p, method

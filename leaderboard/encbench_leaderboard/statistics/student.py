@@ -18,14 +18,21 @@ def paired_t_p(differences: np.ndarray, scale: np.ndarray) -> np.ndarray:
     If a row's differences are equal up to rounding of numbers of magnitude ``scale`` (m,), p is 0,
     or 1 if they are 0. Source: Student, "The probable error of a mean", Biometrika 6, 1908.
     """
-    n = differences.shape[1]
-    mean = differences.mean(axis=1)
-    error = differences.std(axis=1, ddof=1) / math.sqrt(n)
-    rounding = NEGLIGIBLE * scale
-    constant = error <= rounding
-    t = np.abs(mean) / np.where(constant, 1.0, error)
-    p: np.ndarray = 2.0 * stdtr(n - 1, -t)
-    return np.where(constant, np.where(np.abs(mean) <= rounding, 1.0, 0.0), p)
+    mean, error = np.abs(differences.mean(axis=1)), _standard_error(differences)
+    certain = constant(differences, scale)
+    p: np.ndarray = 2.0 * stdtr(differences.shape[1] - 1, -mean / np.where(certain, 1.0, error))
+    return np.where(certain, np.where(mean <= NEGLIGIBLE * scale, 1.0, 0.0), p)
+
+
+def constant(differences: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """(m,) bool: whether a row's differences are equal up to rounding, as in ``paired_t_p``."""
+    equal: np.ndarray = _standard_error(differences) <= NEGLIGIBLE * scale
+    return equal
+
+
+def _standard_error(differences: np.ndarray) -> np.ndarray:
+    error: np.ndarray = differences.std(axis=1, ddof=1) / math.sqrt(differences.shape[1])
+    return error
 
 
 def t_half_width(values: np.ndarray, confidence: float = 0.95) -> np.ndarray:
