@@ -152,6 +152,18 @@ def test_the_cost_of_a_quality_is_left_out_where_a_cell_never_had_it(results: Re
     ]
     with pytest.raises(UsageError, match="4 cells never reached"):
         against(results.store.records(), "training.lr_factor", "steps_to_99")
+    results.add("ffe", status="diverged", seed=2, training={"lr_factor": 2.0})
+    assert against(results.store.records(), "training.lr_factor", "steps_to_25").notes == [
+        "1 cell never reached the value: the points that they belong to are left out.",
+        "1 cell never reached the value (diverged): the points that they belong to are left out.",
+    ]
+
+
+def test_a_value_to_reach_can_be_negative(results: Results) -> None:
+    results.add("ffe", psnr=-3.0)
+    found = against(results.store.records(), "training.epochs", "steps_to_-5")
+    assert found.relations[0].title == "steps until PSNR was −5 dB"
+    assert len(only(found)) == 1
 
 
 def test_a_page_draws_the_metric_against_rates_where_several_were_tried(results: Results) -> None:

@@ -24,7 +24,7 @@ from encbench_leaderboard.board.abscissa import (
     without,
     x_value,
 )
-from encbench_leaderboard.board.budget import Until
+from encbench_leaderboard.board.budget import FAILED, Until
 from encbench_leaderboard.board.comparable import (
     POINT,
     LeftOut,
@@ -339,13 +339,14 @@ def _text(value: Any) -> str:
 
 def _notes(cells: Sequence[_Cell], x: str, y: str) -> list[str]:
     """Sentences on what is left out, and on what must not be compared."""
+    counted = ("ok", *FAILED) if Until.of(y) else ("ok",)  # a failed cell's cost is infinite
     statuses = Counter(cell.stored.record.status for cell in cells)
     notes = [
         f"{plural(count, 'cell')} left out: {status.replace('_', ' ')}."
         for status, count in statuses.most_common()
-        if status != "ok"
+        if status not in counted
     ]
-    if without := sum(cell.value is None for cell in cells):
+    if without := sum(c.value is None and c.stored.record.status in counted for c in cells):
         notes.append(f"{plural(without, 'cell')} left out: no {x}.")
     rates = [cell.stored.record.learning_rate for cell in cells]
     if halved := sum(bool(rate and rate.halvings) for rate in rates):

@@ -70,8 +70,10 @@ def comparable(cells: pd.DataFrame, of: Number, task: str, *, category: bool) ->
     left_out = LeftOut({("cell", f"left out: no {of.name}"): int((missing & ~below).sum())})
     left_out["cell", f"left out: {of.name} is below the floor"] = int(below.sum())
     if of.cost:
-        never = "never reached the value: the points that they belong to are left out"
-        left_out["cell", never] = int(infinite.sum())
+        for status, number in cells["status"][infinite].value_counts().items():
+            why = "" if status == "ok" else f" ({str(status).replace('_', ' ')})"
+            never = f"never reached the value{why}: the points that they belong to are left out"
+            left_out["cell", never] = number
     else:
         why = f"left out: {of.name} is infinite{of.infinite}"
         left_out["point", why] = point[infinite].nunique()
