@@ -175,9 +175,8 @@ def metric_values(
 
 
 def mean_of(values: Sequence[float | None]) -> float | None:
-    """The mean; None if a value is missing, or if there are no values."""
-    known = [value for value in values if value is not None]
-    return math.fsum(known) / len(known) if known and len(known) == len(values) else None
+    """The mean; None if it is not defined, see ``Summary.of``."""
+    return Summary.of(values).mean
 
 
 def value_of(record: Record | None, metric: str) -> float | None:

@@ -7,7 +7,7 @@ import io
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,6 +27,8 @@ RESULT, PAGE, CURVE, PICTURE = "tune.json", "tune.md", "best-of-k.csv", "best-of
 TUNED, TRIALS = "tuned.toml", "trials.toml"
 END = 0.05
 """Share of a searched range that counts as its end."""
+NEGLIGIBLE = 1e-12
+"""An interval narrower than this fraction of the values is their rounding, and not shown."""
 SHOWN = (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 500)
 """Numbers of trials k shown in the page's table; the CSV file has all."""
 
@@ -63,7 +65,7 @@ class Summary(Data):
     values: list[float | None]
     """Means over seeds, one per target; if there is only one target, the values of its seeds."""
     mean: float | None
-    """None if a cell has no value."""
+    """None if a cell has no value, or if it would be ∞ − ∞."""
     low: float | None = None
     """Lower end of the 95 % interval of the mean (Student's t); None for fewer than two values."""
     high: float | None = None
@@ -72,9 +74,10 @@ class Summary(Data):
     def of(cls, values: Sequence[float | None], keys: Sequence[str] = ()) -> Summary:
         known = [value for value in values if value is not None]
         summary = cls(keys=list(keys), values=list(values), mean=None)
-        if len(known) < len(values) or not known:
+        sum_of_all = total(known)
+        if len(known) < len(values) or not known or sum_of_all is None:
             return summary
-        summary.mean = float(np.mean(known))
+        summary.mean = sum_of_all / len(known)
         if len(known) > 1 and all(map(math.isfinite, known)):
             error = float(np.std(known, ddof=1)) / math.sqrt(len(known))
             half = float(stdtrit(len(known) - 1, 0.975)) * error
@@ -94,7 +97,8 @@ class Summary(Data):
         if change_of and math.isfinite(change_of):
             decimals = max(0, 3 - math.floor(math.log10(abs(change_of))))
             number = f"{self.mean:{sign}.{decimals}f}" if decimals <= 6 else number
-        if self.high is not None and (half := self.high - self.mean):
+        half = 0.0 if self.high is None else self.high - self.mean
+        if half > NEGLIGIBLE * max(abs(self.mean), abs(change_of or 0.0)):
             decimals = max(0, 1 - math.floor(math.log10(half)))
             interval = f" ± {half:.2g}"
             if decimals <= 6:
@@ -235,7 +239,8 @@ def expected_best(values: Sequence[float | None], *, higher: bool) -> list[float
     This is the mean over all orders of the trials: with values sorted from worst to best,
     Σ_i v_i C(i − 1, k − 1) / C(n, k). Dodge et al. ("Show Your Work", EMNLP 2019) draw with
     replacement; without replacement the estimate is unbiased (Tang et al., "Showing Your Work
-    Doesn't Always Work", ACL 2020). None counts as the worst of the other values.
+    Doesn't Always Work", ACL 2020). None counts as the worst of the other values; an expectation is
+    None if values of both +∞ and −∞ are in it.
     """
     known = [value for value in values if value is not None]
     if not known:
@@ -244,9 +249,15 @@ def expected_best(values: Sequence[float | None], *, higher: bool) -> list[float
     ordered = sorted((worst if v is None else v for v in values), reverse=not higher)
     n = len(ordered)
     return [
-        math.fsum(ordered[i] * (math.comb(i, k - 1) / math.comb(n, k)) for i in range(k - 1, n))
+        total(ordered[i] * (math.comb(i, k - 1) / math.comb(n, k)) for i in range(k - 1, n))
         for k in range(1, n + 1)
     ]
+
+
+def total(terms: Iterable[float]) -> float | None:
+    """Their sum; None if it is ∞ − ∞, which ``math.fsum`` refuses."""
+    terms = list(terms)
+    return None if {math.inf, -math.inf} <= {*terms} else math.fsum(terms)
 
 
 def best_so_far(values: Sequence[float | None], *, higher: bool) -> list[float | None]:

@@ -149,6 +149,8 @@ def test_expected_best_is_the_mean_over_all_orders():
         curve = [fmean(best(order[: k + 1]) for order in orders) for k in range(len(VALUES))]
         assert expected_best(VALUES, higher=higher) == pytest.approx(curve, rel=1e-12)
     assert expected_best([None, None], higher=True) == [None, None]
+    unbounded = expected_best([math.inf, -math.inf, 2.0], higher=True)
+    assert unbounded == [None, math.inf, math.inf]
 
 
 def test_the_best_trial_is_the_first_of_equals_and_never_one_without_a_value():
@@ -164,6 +166,8 @@ def test_an_interval_is_students_and_needs_two_values():
     assert (summary.low, summary.high) == pytest.approx((32 - half, 32 + half))
     assert (Summary.of([30.0]).mean, Summary.of([30.0]).low) == (30.0, None)
     assert Summary.of([30.0, None]).mean is None
+    assert Summary.of([math.inf, -math.inf]).mean is None
+    assert Summary.of([0.1, 0.1, 0.1]).text() == "0.1"
 
 
 @pytest.mark.parametrize(
@@ -177,6 +181,7 @@ def test_an_interval_is_students_and_needs_two_values():
         ([math.inf], math.inf, "+inf"),
         ([1.0, 2.0, 4.5], 28.134, "+2.5 ± 4.5"),
         ([None], None, "no value"),
+        ([0.0, 0.0, 2e-17], 0.1, "+0.0000"),
     ],
 )
 def test_a_change_has_the_decimals_of_what_it_changed(gains, tuned, expected):
