@@ -39,6 +39,7 @@ from encbench.runs.tuning_report import TunedEncoding, TuneResult
 from encbench.runs.tuning_targets import (
     check_metric,
     check_targets,
+    chosen_by_reported_points,
     deciding_metric,
     default_cell,
     facts_of,
@@ -203,6 +204,7 @@ def plan_tuning(
         refuse_missing_data(cells, registry)
         facts = facts_of(cells, registry)
         name, measure = deciding_metric(metric, facts, cells, registry)
+        notes += chosen_by_reported_points(name, trial_cells, final_cells)
         if metric is not None:
             _check_measured(name, cells, registry)
         dimensions = {one.in_dim for one in facts} or {2}

@@ -16,6 +16,9 @@ from encbench.suite.config import CellConfig
 from encbench.suite.file import Suite, SuiteEntry
 from encbench.suite.plan import plan
 
+HELD_OUT = "_held_out"
+"""How the names of metrics at held-out points end."""
+
 logger = logging.getLogger("encbench")
 
 
@@ -113,6 +116,21 @@ def check_targets(
     return [
         "A reported target is also tuned on, with other seeds: this does not show how the tuned "
         "settings do on other targets. --tune-on names one that is not reported."
+    ]
+
+
+def chosen_by_reported_points(
+    metric: str, trials: Sequence[CellConfig], finals: Sequence[CellConfig]
+) -> list[str]:
+    """A note if settings are chosen by the held-out points of a reported target, which are the same
+    for all seeds."""
+    shared = {target_of(cell) for cell in trials} & {target_of(cell) for cell in finals}
+    if not shared or not metric.endswith(HELD_OUT):
+        return []
+    return [
+        "The settings are chosen by the same held-out points that are reported: these points "
+        "validate the choice, and do not test it. To report points that chose nothing, tune on "
+        f"another target (--tune-on), or by --metric {metric.removesuffix(HELD_OUT)}."
     ]
 
 

@@ -442,10 +442,12 @@ def test_a_best_setting_at_an_end_of_its_range_is_named(results: Results) -> Non
     tuned = TuneResult(
         encbench="1", suite="s", direction="higher", encodings=encodings, **chosen, **targets
     )
+    tuned.notes = ["Validated, not tested."]
     said = " ".join(caveats(board_of(results), tuned))
     assert (
         "searched for `ends` (levels=12, lr=0.00011, batch_size=3) and `near` (lr=0.009): a wider"
     ) in said
+    assert said.count("Validated, not tested.") == 1
 
 
 def test_choices_without_order_have_no_end_and_settings_of_one_name_are_told_apart() -> None:

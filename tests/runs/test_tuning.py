@@ -334,6 +334,20 @@ def test_targets_to_tune_on_are_not_reported(suite, registry, tmp_path):
 
 
 @pytest.mark.parametrize(
+    "chosen", [{"metric": "psnr"}, {"tune_on": ["image:image=coffee,side=8,split=checker"]}]
+)
+def test_held_out_points_that_choose_the_settings_are_told(chosen):
+    suite = Suite(
+        encodings=["identity"], tasks=["image:side=8,split=checker"], training={"steps": 5}
+    )
+    settings = {"trials": 2, "registry": default_registry()}
+    said = plan_tuning(suite, **settings).asked.notes
+    assert "--metric psnr" in said[1]
+    said = plan_tuning(suite, **settings, **chosen).asked.notes
+    assert not any("held-out" in note for note in said)
+
+
+@pytest.mark.parametrize(
     ("reported", "tuned_on"),
     [
         ("audio:sound=chord,duration=0.2,rate=16000", "audio:sound=chord,duration=0.2,rate=8000"),

@@ -362,8 +362,8 @@ def caveats(task: TaskBoard, tuned: TuneResult | None) -> list[str]:
 
 
 def _limits_of(task: TaskBoard, tuned: TuneResult) -> list[str]:
-    """Entries that a tuning left out, and those whose search ended at an end of its range."""
-    found = []
+    """A tuning's own notes, entries that it left out, and ends of ranges that it chose."""
+    found = [plain(note) for note in tuned.notes]
     if others := _untuned(task, tuned):
         found.append(
             f"{_named(others)} {'was' if len(others) == 1 else 'were'} not tuned, unlike the "
