@@ -123,6 +123,8 @@ class RunProgress:
         words = ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in counts.items())
         if result.not_run:
             words += f", {result.not_run} not run: stopped at the first that was not ok"
+        if result.kept_earlier:
+            words += f"; {result.kept_earlier} run again without success: earlier records kept"
         total = len(result.records) + result.not_run
         self._print(f"{plural(total, 'cell')}: {words}; {seconds:.0f} s")
         self._print(f"records: {result.directory / 'records'}")

@@ -91,8 +91,8 @@ class Store:
                 self._shared = False
                 self._index.flush()
 
-    def _turn(self) -> AbstractContextManager[None]:
-        """The lock for one write if several processes write; else it is held already."""
+    def turn(self) -> AbstractContextManager[None]:
+        """The lock for some writes if several processes write; else it is held already."""
         return self._held(SHARED_WAIT) if self._shared else nullcontext()
 
     @contextmanager
@@ -118,7 +118,7 @@ class Store:
         """
         name = suite.get("name")
         self._written_suite = name if isinstance(name, str) else None
-        with self._turn():
+        with self.turn():
             self.write_suites([*(other for other in self.suites() if other != suite), suite])
 
     def write_suites(self, suites: Sequence[Mapping[str, Any]]) -> None:
@@ -190,7 +190,7 @@ class Store:
         Raises:
             StoreError: the disk is full or the folder not writable; an earlier record is kept.
         """
-        with self._turn():
+        with self.turn():
             temporary = self._places.root / f".new-{key}-{os.getpid()}"
             try:
                 temporary.mkdir(parents=True)
@@ -207,7 +207,7 @@ class Store:
 
     def remove(self, key: str) -> None:
         """Delete a record if it exists; only while writing."""
-        with self._turn():
+        with self.turn():
             shutil.rmtree(self.place(key), ignore_errors=True)
 
     def records(self) -> list[StoredRecord]:
@@ -347,6 +347,15 @@ class Store:
                     raise
         raise AssertionError("the last attempt returns or raises")
 
+    def find(self, key: str) -> StoredRecord | None:
+        """The record that a key has now, every byte checked; None if there is none undamaged."""
+        if os.path.lexists(self.place(key)):
+            with contextlib.suppress(OSError, ValueError, NewerRecord):
+                stored = self.read(key)
+                if not any(damaged_files(stored)):
+                    return stored
+        return None
+
     def record(self, key: str) -> StoredRecord:
         """Read the record of one key.
 
@@ -384,7 +393,7 @@ class Store:
         if not set_aside:
             logger.warning("skipping the damaged record %s: %s", folder, reason_of(error))
             return None
-        with self._turn():
+        with self.turn():
             # only now no other process can replace or move it
             try:
                 item = self.read(folder.name)
@@ -403,7 +412,7 @@ class Store:
 
     def set_aside(self, key: str) -> Path:
         """Move a record to ``damaged/``; only while writing. Returns its folder there."""
-        with self._turn():
+        with self.turn():
             return self._places.set_aside(self.place(key))
 
 

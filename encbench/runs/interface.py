@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 
@@ -81,6 +82,8 @@ class Executor(ABC):
     def __init__(self, options: RunOptions) -> None:
         self.options = options
         self.draining = False
+        self.is_done: Callable[[CellConfig], bool] = lambda cell: False
+        """Says, before a cell starts, whether it need not, since another process has run it."""
 
     @abstractmethod
     def run(self, cells: Sequence[CellConfig], watch: Watch) -> Generator[CellResult, None, None]:
@@ -100,6 +103,14 @@ class Executor(ABC):
     def drain(self) -> None:
         """Start no more cells; running ones finish normally."""
         self.draining = True
+
+    def next_cell(self, waiting: deque[CellConfig]) -> CellConfig | None:
+        """Take the first cell that must run; None if there is none, or after ``drain``."""
+        while waiting and not self.draining:
+            cell = waiting.popleft()
+            if not self.is_done(cell):
+                return cell
+        return None
 
     @abstractmethod
     def interrupt(self) -> None:

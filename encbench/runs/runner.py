@@ -10,10 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 from typing import Literal, Protocol
 
 from encbench.device import parse_device, resolve_device
-from encbench.errors import UsageError
+from encbench.errors import UsageError, bounded
 from encbench.plugins.isolation import process_state_kept
 from encbench.plugins.registry import Registry, default_registry
 from encbench.results.provenance import git_commit_of
@@ -79,15 +80,18 @@ class RunResult:
     directory: Path
     records: list[StoredRecord] = field(default_factory=list)
     reused: int = 0
-    """Number of records that existed already."""
+    """Number of records that existed already, or that another process has made meanwhile."""
     not_run: int = 0
     """Number of cells without a record, because the run stopped at a failure."""
+    kept_earlier: int = 0
+    """Number of cells that were run again without success, whose earlier record was kept."""
     reported: bool = True
     """Whether all requested reports at the end, such as the leaderboard, were made."""
 
     @property
     def all_ok(self) -> bool:
-        return not self.not_run and all(s.outline.status == "ok" for s in self.records)
+        run = not self.not_run and not self.kept_earlier
+        return run and all(s.outline.status == "ok" for s in self.records)
 
 
 def run_suite(
@@ -190,7 +194,11 @@ def run_suite(
         for key in kept:
             for unread in existing.get(_unread_key(cells[key]), ()):
                 store.remove(unread.outline.key)
-        pending = _longest_first({key: cell for key, cell in cells.items() if key not in kept})
+        missing = [(key, cell) for key, cell in cells.items() if key not in kept]
+        if shard is not None:
+            # two processes that run the same share at once then meet at few cells
+            Random().shuffle(missing)
+        pending = _longest_first(dict(missing))
         watcher.planned(pending, list(kept.values()))
         if executor is None:
             executor = ProcessPool(terms, at_once) if in_processes else InProcess(terms, registry)
@@ -201,23 +209,37 @@ def run_suite(
                 )
         done = dict(kept)
         warned: set[str] = set()
+        kept_earlier = 0
+
+        def is_done(cell: CellConfig) -> bool:
+            key = cell_key(cell)
+            stored = _made_meanwhile(store, cell, existing.get(key, ()), save_weights)
+            if stored is None:
+                return False
+            done[key] = kept[key] = stored
+            watcher.recorded(stored)
+            return True
+
         executor.ready()
+        executor.is_done = is_done if shard is not None else lambda cell: False
         with (
             orderly_stop(executor.interrupt) as stopping,
             closing(executor.run(list(pending.values()), _events_for(watcher))) as results,
         ):
             for result in results:
-                stored = _write(store, result, existing)
+                stored, written = _write(store, result, existing, asked_again=rerun == "all")
+                kept_earlier += not written
                 done[stored.outline.cell_key] = stored
                 _note_large_batch(cells[result.record.key], result.record, warned)
                 registry.host.notify("encbench_cell_finished", record=stored)
                 watcher.recorded(stored)
-                if on_failure == "stop" and stored.record.status != "ok":
+                if on_failure == "stop" and result.record.status != "ok":
                     executor.drain()
         if stopping.number is not None:
             raise RunStopped(stopping.number)
     records = [done[key] for key in cells if key in done]
-    run = RunResult(Path(directory), records, len(kept), len(cells) - len(records))
+    not_run = len(cells) - len(records)
+    run = RunResult(Path(directory), records, len(kept), not_run, kept_earlier)
     if report:
         told = {"directory": run.directory, "records": run.records}
         run.reported = registry.host.notify("encbench_run_finished", **told)
@@ -328,19 +350,75 @@ def _remove_superseded(group: list[StoredRecord], store: Store) -> None:
         group.remove(stored)
 
 
+def _made_meanwhile(
+    store: Store, cell: CellConfig, earlier: Iterable[StoredRecord], save_weights: bool
+) -> StoredRecord | None:
+    """The record, not among ``earlier``, that another process has made of a cell, if it will do."""
+    stored = store.find(cell_key(cell))
+    if stored is None or stored.outline.status != "ok":
+        return None
+    if stored.outline in [s.outline for s in earlier] or (save_weights and _lacks_weights(stored)):
+        return None
+    return None if changed_versions(stored.outline.versions, cell) else stored
+
+
 def _write(
-    store: Store, result: CellResult, existing: Mapping[str, list[StoredRecord]]
-) -> StoredRecord:
+    store: Store,
+    result: CellResult,
+    existing: Mapping[str, list[StoredRecord]],
+    *,
+    asked_again: bool,
+) -> tuple[StoredRecord, bool]:
+    """Write a result, unless an earlier record is better; returns the cell's record, and whether it
+    was written."""
     earlier = existing.get(result.record.key, [])
-    whole = next((s for s in earlier if s.outline.status == "ok"), None)
-    if result.record.status == "interrupted" and whole is not None:
-        # an interrupted rerun must not replace a finished record
-        return whole
-    stored = store.write(result.record, result.arrays, result.pictures, result.weights)
+    with store.turn():
+        better = _better(store, result.record, earlier, asked_again)
+        if better is not None:
+            _say_kept(better, result.record)
+            return better, False
+        stored = store.write(result.record, result.arrays, result.pictures, result.weights)
     for replaced in (*earlier, *existing.get(_unread_key(stored.record.cell), ())):
         if replaced.outline.key != stored.outline.key:
             store.remove(replaced.outline.key)
-    return stored
+    return stored, True
+
+
+def _better(
+    store: Store, record: Record, earlier: Iterable[StoredRecord], asked_again: bool
+) -> StoredRecord | None:
+    """The record that a new one of its cell must not replace; None if there is none.
+
+    A cell that did not finish replaces none that did. One that diverged replaces one that is ok
+    only if ``asked_again``, or if a plug-in or encbench has changed.
+    """
+    if record.status == "ok":
+        return None
+    for key in dict.fromkeys([record.key, *(s.outline.key for s in earlier)]):
+        stored = store.find(key)
+        if stored is None or stored.outline.status not in ("ok", "diverged"):
+            continue
+        if record.status != "diverged":
+            return stored
+        encbench = stored.record.provenance.encbench, record.provenance.encbench
+        changed = changed_versions(stored.outline.versions, record.cell) or len({*encbench}) > 1
+        if stored.outline.status == "ok" and not (asked_again or changed):
+            return stored
+    return None
+
+
+def _say_kept(stored: StoredRecord, record: Record) -> None:
+    """Warn that a record is kept in place of a new one, and why."""
+    versions = sorted(changed_versions(stored.outline.versions, record.cell))
+    why = f": {bounded(' '.join(record.error.message.split()), 1000)}" if record.error else ""
+    logger.warning(
+        "%s: %s in %s%s; its earlier record (%s) is kept",
+        record.cell.label.removesuffix(" seed 0"),
+        record.status.replace("_", " "),
+        record.phase,
+        why,
+        ", ".join([stored.outline.status, *versions]),
+    )
 
 
 def _unread_key(cell: CellConfig) -> str:

@@ -259,7 +259,7 @@ def test_a_record_is_judged_again_before_it_is_set_aside(
     with store.writing():
         file = write(store, result).path / name
     file.write_bytes(flipped(file.read_bytes()))
-    turn = Store._turn
+    turn = Store.turn
 
     def waited(self):
         if self is store and self._shared and meanwhile != "nothing" and file.exists():
@@ -270,7 +270,7 @@ def test_a_record_is_judged_again_before_it_is_set_aside(
                     write(other, result)
         return turn(self)
 
-    monkeypatch.setattr(Store, "_turn", waited)
+    monkeypatch.setattr(Store, "turn", waited)
     with store.writing(shared=True):
         found = [s.record for s in store.whole(store.listed(set_aside=True))]
     assert found == ([result.record] if meanwhile == "replaced" else [])

@@ -1,10 +1,14 @@
 """Which recorded cells are run again, by their status and the option ``rerun``."""
 
+import logging
+from collections import deque
+
 import pytest
 
 from encbench import Store, plan, run_suite
 from encbench.results.records import Outline, StoredRecord
 from encbench.runs.cell import run_cell
+from encbench.runs.interface import Executor, RunOptions
 from encbench.runs.runner import by_cell, left_to_run
 
 FAILED = {"failed", "out_of_memory", "timeout", "interrupted"}
@@ -53,6 +57,53 @@ def test_what_a_run_reuses_is_what_was_not_left_to_run(
     done = run_suite(suite, tmp_path, rerun=rerun, **options)
     assert done.reused == (1 if status == "timeout" else 0)
     assert done.records[0].record.status == status
+
+
+class Ends(Executor):
+    """Runs cells, and says that they ended with a given status."""
+
+    name = "ends"
+
+    def __init__(self, registry, status, **options):
+        super().__init__(RunOptions(**options))
+        self.registry, self.status = registry, status
+
+    def run(self, cells, watch):
+        waiting = deque(cells)
+        while (cell := self.next_cell(waiting)) is not None:
+            result = run_cell(cell, self.registry)
+            result.record.status = self.status
+            yield result
+
+    def interrupt(self): ...
+
+
+@pytest.mark.parametrize(
+    ("before", "then", "options", "replaced"),
+    [
+        *((before, then, {}, False) for before in ("ok", "diverged") for then in sorted(FAILED)),
+        *((before, "failed", {}, True) for before in sorted(FAILED)),
+        ("diverged", "diverged", {}, True),
+        ("ok", "diverged", {}, True),
+        ("ok", "diverged", {"rerun": "failed", "save_weights": True}, False),
+        ("diverged", "ok", {}, True),
+    ],
+)
+def test_an_attempt_that_does_not_finish_never_replaces_one_that_did(
+    suite, registry, recorded, tmp_path, caplog, before, then, options, replaced
+):
+    recorded(before)
+    (kept,) = Store(tmp_path).records()
+    executor = Ends(registry, then, save_weights=options.pop("save_weights", False))
+    options = {"rerun": "all", "registry": registry, "report": False} | options
+    with caplog.at_level(logging.WARNING, "encbench"):
+        done = run_suite(suite, tmp_path, executor=executor, **options)
+    (found,) = Store(tmp_path).records()
+    assert (found.record == kept.record) is not replaced
+    assert done.records[0].record == found.record
+    assert (f"its earlier record ({before}) is kept" in caplog.text) is not replaced
+    assert done.kept_earlier == (0 if replaced else 1)
+    assert done.all_ok == (then == "ok")
 
 
 def test_the_record_under_the_current_key_comes_first():

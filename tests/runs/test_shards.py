@@ -9,7 +9,7 @@ import pytest
 from encbench import Store, StoreError, Suite, UsageError, run_suite
 from encbench.results import store as store_module
 from encbench.results.merging import merge
-from encbench.runs.runner import share_of
+from encbench.runs.runner import Unwatched, share_of
 from encbench.suite.plan import keyed_plan
 from tests.runs.test_dask import content
 
@@ -70,6 +70,25 @@ def test_shares_run_into_one_folder_at_the_same_time(start, suite_file, tmp_path
         assert share.end() == 0, share.said()
     assert content(shares[0]) == content(serial)
     assert not list((tmp_path / "out" / "records").glob(".*"))
+
+
+def test_a_cell_that_the_same_share_has_run_meanwhile_is_not_run_again(seven, registry, tmp_path):
+    class Requeued(Unwatched):
+        """Runs the whole share when the first cell of the same share is done."""
+
+        def __init__(self):
+            self.started = set()
+
+        def event(self, event):
+            self.started.add(event.key)
+
+        def recorded(self, record):
+            if len(Store(tmp_path).keys()) == 1:
+                run_suite(seven, tmp_path, registry=registry, shard=(1, 1), **OPTIONS)
+
+    watcher = Requeued()
+    done = run_suite(seven, tmp_path, registry=registry, shard=(1, 1), watcher=watcher, **OPTIONS)
+    assert (len(watcher.started), done.reused, len(done.records), done.all_ok) == (1, 6, 7, True)
 
 
 def test_a_share_waits_for_its_turn_and_says_so_if_it_does_not_come(tmp_path, monkeypatch):

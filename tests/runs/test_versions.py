@@ -140,6 +140,18 @@ def test_a_record_of_another_version_is_run_again_and_replaced(suite, tmp_path, 
     assert run(suite, tmp_path, "1.1").reused == 3
 
 
+def test_a_record_of_another_version_is_kept_if_the_new_one_fails(
+    suite, tmp_path, caplog, monkeypatch
+):
+    run(suite, tmp_path, "1.0")
+    monkeypatch.setattr(Table, "forward", lambda self, x: 1 / 0)
+    with caplog.at_level(logging.WARNING, "encbench"):
+        again = run(suite, tmp_path, "1.1")
+    assert versions(tmp_path) == ["1.0"] * 3
+    assert (again.kept_earlier, again.all_ok) == (3, False)
+    assert "earlier record (ok, ours 1.0 instead of 1.1) is kept" in caplog.text
+
+
 @pytest.mark.parametrize("options", [{"keep_versions": True}, {"rerun": "never"}])
 def test_a_record_of_another_version_is_kept_on_request(suite, tmp_path, options):
     run(suite, tmp_path, "1.0")

@@ -298,8 +298,10 @@ class Dask(Executor):
         asked: float | None = None
         try:
             while waiting or (left and not self.draining):
-                while left and not self.draining and len(waiting) < self._window():
-                    cell = left.popleft()
+                while len(waiting) < self._window():
+                    cell = self.next_cell(left)
+                    if cell is None:
+                        break
                     key = cell_key(cell)
                     submitted[key] = cell
                     waiting[key] = self._submit(key, cell, done)

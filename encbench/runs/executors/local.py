@@ -43,9 +43,8 @@ class InProcess(Executor):
         torch.set_num_threads(self.options.threads)
         try:
             with threadpool_limits(self.options.threads):
-                for cell in cells:
-                    if self.draining:
-                        return
+                waiting = deque(cells)
+                while (cell := self.next_cell(waiting)) is not None:
                     result = run_cell(
                         cell,
                         self._registry,
@@ -119,8 +118,9 @@ class ProcessPool(Executor):
             worker.interrupt()
 
     def _feed(self, worker: Worker, waiting: deque[CellConfig]) -> None:
-        if waiting and not self.draining:
-            worker.start(waiting.popleft())
+        cell = self.next_cell(waiting)
+        if cell is not None:
+            worker.start(cell)
             if self._interrupted:
                 # the signal came between the check and the start
                 worker.interrupt()
