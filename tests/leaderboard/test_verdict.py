@@ -98,6 +98,43 @@ def test_of_a_metric_that_should_be_low_the_lowest_leads(results: Results) -> No
     assert text.startswith("**`a` leads**: 0.2005 (95 % interval 0.19")
 
 
+def test_survivors_of_divergence_do_not_lead_as_if_nothing_had_failed(results: Results) -> None:
+    add(results, "a", 30.0, 30.1, 30.2, 30.3)
+    add(results, "b", 31.0, 31.1)
+    add(results, "c", 20.0, 20.1, 20.3, 20.3)
+    text, doubts = verdict_on(board_of(results)), " ".join(caveats(board_of(results), None))
+    assert text.startswith("**`b` leads**")  # seeds that were never run tell nothing
+    assert "finish" not in text + doubts
+    for seed in (2, 3, 4):  # nothing finished on seed 4
+        results.add("b", seed=seed, status="diverged", error=diverged(3), psnr=None, **QUICK)
+    text, doubts = verdict_on(board_of(results)), " ".join(caveats(board_of(results), None))
+    assert text.startswith("**`b` leads where it finished**: 1.00 dB")
+    failed = "2 of 5 cells of `b` did not finish (diverged)"
+    assert text.endswith(f"**Not all finished**: {failed}; means are over the others.")
+    assert f"{failed}, where others finished." in doubts
+
+
+def test_a_category_names_failed_cells_as_a_task_does(results: Results) -> None:
+    for entry, quality in (("a", 30.0), ("b", 31.0)):
+        for place, image in enumerate("xyz"):
+            for seed in range(2):
+                failed = entry == "b" and seed == 1
+                results.add(
+                    entry,
+                    psnr=quality + place,
+                    seed=seed,
+                    status="failed" if failed else "ok",
+                    task=f"image:image={image}",
+                    task_parameters={"image": image, "asked": ""},
+                    data_hash=image * 64,
+                    **QUICK,
+                )
+    (category,) = boards(results.store.records()).categories
+    text = verdict_on(category)
+    assert text.startswith("**`b` leads where it finished**: 1.00 dB")
+    assert "3 of 6 cells of `b` did not finish (failed); means are over the others." in text
+
+
 def test_nothing_that_finished_and_one_alone_have_no_verdict(results: Results) -> None:
     results.add("a", status="diverged", error=diverged(3), psnr=None, **QUICK)
     assert verdict_on(board_of(results)).startswith("**No verdict**: no encoding finished")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
+from encbench_leaderboard.board.budget import FAILED
 from encbench_leaderboard.board.facts import MetricInfo
 from encbench_leaderboard.board.standings import TESTED
 from encbench_leaderboard.board.table import TaskBoard
@@ -104,6 +106,15 @@ def lead(task: TaskBoard) -> Lead | None:
         any(found[entry][1] <= ALPHA for entry in equal),
         all(abs(means[entry]) < smallest_gap(task.primary) for entry in equal),
     )
+
+
+def failed_alone(task: TaskBoard) -> dict[str, Counter[str]]:
+    """Of each ranked entry with cells that failed where another one's finished, the numbers of
+    these cells by status: its mean is over the others, which are not a random sample."""
+    cells, ranked = task.cells, task.standings["entry"][task.standings["rank"].notna()]
+    finished = (cells["status"] == "ok").groupby([cells["unit"], cells["repeat"]]).transform("any")
+    failed = cells[finished & cells["status"].isin(FAILED) & cells["entry"].isin(ranked)]
+    return {str(entry): Counter(of) for entry, of in failed.groupby("entry", sort=False)["status"]}
 
 
 def _compared(

@@ -13,7 +13,7 @@ from encbench.errors import plural, with_minus
 from encbench.runs.tuning_report import TuneResult
 from encbench.suite.protocol import batch, protocol_parts, rate_in_words, several
 from encbench_leaderboard.board.facts import Facts
-from encbench_leaderboard.board.lead import Lead, lead, smallest_gap
+from encbench_leaderboard.board.lead import Lead, failed_alone, lead, smallest_gap
 from encbench_leaderboard.board.no_network import HELD_OUT
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.report.columns import Standing
@@ -52,6 +52,9 @@ def verdict_on(task: TaskBoard, tuned: TuneResult | None = None) -> str:
     if found is None:
         return "**No verdict**: no encoding finished with a value that can be ranked."
     sentences = [_verdict(task, found), *_not_compared(task, found)]
+    leading = {found.best, *found.equal, *found.better}
+    if failed := [text for entry, text in _failed(task).items() if entry in leading]:
+        sentences.append(f"**Not all finished**: {_listed(failed)}; means are over the others.")
     if differ := unequal(task, _ranked(task), tuned):
         sentences.append(f"**Not only the encodings differ**: {differ}.")
     return " ".join(sentences)
@@ -59,6 +62,16 @@ def verdict_on(task: TaskBoard, tuned: TuneResult | None = None) -> str:
 
 def _ranked(task: TaskBoard) -> list[str]:
     return [row["entry"] for row in task.rows if not math.isnan(row["rank"])]
+
+
+def _failed(task: TaskBoard) -> dict[str, str]:
+    """Of each entry with cells that failed where another one's finished, how many, and why: "4 of 6
+    cells of `a` did not finish (diverged)"."""
+    return {
+        entry: f"{status.total()} of {plural(_row(task, entry)['cells'], 'cell')} of {code(entry)} "
+        f"did not finish ({' or '.join(sorted(status)).replace('_', ' ')})"
+        for entry, status in failed_alone(task).items()
+    }
 
 
 def _verdict(task: TaskBoard, found: Lead) -> str:
@@ -86,6 +99,8 @@ def _verdict(task: TaskBoard, found: Lead) -> str:
             verdict = f"**No lead**: {together} {_equal(task, found, f' by {units}')}"
         return f"{verdict}. The best mean {title} is {_mean(task, found.best)}, of {best}."
     leads = f"{together} {'share the lead' if found.equal else 'leads'}"
+    if {found.best, *found.equal} & failed_alone(task).keys():
+        leads += f" where {'they' if found.equal else 'it'} finished"
     if found.few or found.infinite:
         leads += f" {'of ' if found.equal else ''}the entries that can be tested"
     who = f"{best} is " if found.equal else ""
@@ -297,6 +312,11 @@ def caveats(task: TaskBoard, tuned: TuneResult | None) -> list[str]:
     found = []
     if unequal(task, _ranked(task), tuned):
         found.append("Settings other than the encoding differ, and with them perhaps the order.")
+    if failed := list(_failed(task).values()):
+        found.append(
+            f"{_listed(failed)}, where others finished. Means are over the other cells, and cells "
+            "that fail are often the hard ones."
+        )
     if int(task.cells["unit"].nunique()) == 1:
         found.append(f"One {task.unit}: another may order them differently.")
     if tuned is None:
