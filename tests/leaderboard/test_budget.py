@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from encbench_leaderboard.board.against import against
-from encbench_leaderboard.board.budget import Course, courses, slowdowns
+from encbench_leaderboard.board.budget import Course, courses, slowdowns, values_of
+from encbench_leaderboard.board.facts import MetricInfo
 from encbench_leaderboard.board.table import TaskBoard, boards
 from encbench_leaderboard.render import style
 from encbench_leaderboard.render.panels import plot
@@ -20,6 +21,7 @@ from encbench_leaderboard.report.tables import budget_table
 from encbench_leaderboard.statistics.stability import improvement, split_half
 from scipy.stats import mannwhitneyu, spearmanr
 
+from encbench.contracts.metric import MetricValue
 from encbench.results.palette import colours
 from tests.leaderboard.results import Results, provenance
 
@@ -101,6 +103,38 @@ def test_a_profile_is_of_times_over_the_fastest_of_each_unit(results: Results) -
         drawn = plot(figure, colours(list(figure.legend)))
     assert drawn is not None
     assert {line.get_drawstyle() for line in drawn.axes[0].lines} == {"steps-post"}
+
+
+def test_values_to_reach_are_those_of_the_curves_if_the_fixed_ones_do_not_serve() -> None:
+    low = MetricInfo("l1", "", "lower")
+    curves = {entry: [1.0, last] for entry, last in {"a": 2.21e-5, "b": 3e-2, "c": 4.3e-4}.items()}
+    found = {
+        entry: [Course("", np.array([0, 10]), np.empty(0), np.array(of), sign=low.sign)]
+        for entry, of in curves.items()
+    }
+    assert values_of(low, found) == [3e-2, 4.3e-4, 2.3e-5]
+    assert [found["c"][0].steps_to(value) for value in values_of(low, found)] == [10, 10, math.inf]
+    snr = MetricInfo("snr", "dB", "higher")
+    found = {e: [Course("", np.arange(2), np.empty(0), np.array(of))] for e, of in curves.items()}
+    for reached, expected in ((-5.55, [-5.6, 1.0]), (25.0, [25.0, 30.0, 35.0])):
+        found["c"] = [Course("", np.arange(1), np.empty(0), np.array([reached]))]
+        assert list(values_of(snr, found)) == expected
+    assert not values_of(snr, {})
+
+
+def test_a_metric_that_should_be_low_has_times_to_quality(results: Results) -> None:
+    for encoding, last in (("a", 2e-3), ("b", 4e-3)):
+        for seed in range(2):
+            metrics = {"l1": MetricValue(value=last, direction="lower", title="L1")}
+            curve = {"curve": np.array([1.0, last]), "curve_step": np.array([0.0, 10.0])}
+            given = {"metrics": metrics, "more_arrays": curve, "curve_seconds": (0.0, 1.0)}
+            results.add(encoding, seed=seed, curve="l1", curves=False, pictures=False, **given)
+    (task,) = boards(results.store.records()).tasks
+    assert texts_of(task, "a")["steps_0.002"] == "10"
+    assert texts_of(task, "b")["steps_0.002"] == "–"
+    figure = profile_figure(task, courses(task))
+    assert figure is not None
+    assert [panel.title for panel in figure.panels] == ["L1 ≤ 0.004", "L1 ≤ 0.002"]
 
 
 def on_image(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from decimal import ROUND_FLOOR, Context
 from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 PARTS = (0.1, 0.3, 1.0)
 """Fractions of the steps after which quality is shown."""
 VALUES = {"dB": (25.0, 30.0, 35.0), "": (0.8, 0.9, 0.95)}
-"""Values to reach, by unit of a metric for which higher is better."""
+"""Values to reach, by unit of a metric for which higher is better, easiest first."""
 CELLS = 500
 """Maximum number of cells for which curves are read: each curve means opening a file."""
 FAILED = ("diverged", "failed", "out_of_memory", "timeout")
@@ -36,6 +37,7 @@ class Course:
     seconds: np.ndarray  # (n,) training time; empty if not recorded, or on several machines
     value: np.ndarray  # (n,)
     finished: bool = True  # if not, the other arrays are empty
+    sign: float = 1.0  # 1 if higher is better, -1 if lower is
 
     def after(self, part: float) -> float:
         """The last value within that fraction of the steps; NaN if nothing was evaluated after the
@@ -43,8 +45,13 @@ class Course:
         within = (self.step > 0) & (self.step <= part * self.step.max(initial=0))
         return float(self.value[within][-1]) if within.any() else math.nan
 
+    def best(self) -> float:
+        """The best finite value; NaN if there is none."""
+        finite = self.sign * self.value[np.isfinite(self.value)]
+        return self.sign * float(finite.max()) if len(finite) else math.nan
+
     def steps_to(self, value: float) -> float:
-        """Steps until the first point at or above the value; infinite if there is none."""
+        """Steps until the first point as good as the value; infinite if there is none."""
         return self._first(value, self.step)
 
     def seconds_to(self, value: float) -> float:
@@ -53,7 +60,7 @@ class Course:
         return self._first(value, self.seconds) if known else math.nan
 
     def _first(self, value: float, cost: np.ndarray) -> float:
-        reached = np.flatnonzero(self.value >= value)
+        reached = np.flatnonzero(self.sign * self.value >= self.sign * value)
         return float(cost[reached[0]]) if len(reached) else math.inf
 
 
@@ -78,22 +85,36 @@ class Until:
     def costs(self, task: TaskBoard) -> np.ndarray:
         """Cost of each cell, (cells,): infinite if it never reached the value or failed, NaN if it
         has no curve of the primary metric or no times with it."""
-        sign = task.primary.sign
         found = []
         for one in task.facts:
             course = _course(one, task.primary, "", True)
             if course is None:
                 found.append(math.nan)
                 continue
-            oriented = replace(course, value=sign * course.value)
-            reach = oriented.steps_to if self.cost == "steps" else oriented.seconds_to
-            found.append(reach(sign * self.value))
+            reach = course.steps_to if self.cost == "steps" else course.seconds_to
+            found.append(reach(self.value))
         return np.array(found)
 
 
-def values_of(metric: MetricInfo) -> Sequence[float]:
-    """The values whose cost is shown; none if lower is better."""
-    return VALUES.get(metric.unit, ()) if metric.higher else ()
+def values_of(metric: MetricInfo, found: Mapping[str, Sequence[Course]]) -> Sequence[float]:
+    """The values whose cost is shown, easiest first: ``VALUES``, if higher is better and a curve
+    reaches any of them; else what the worst, the middle and the best entry reach in half of their
+    cells, rounded to two significant digits that are no harder to reach."""
+    fixed = VALUES.get(metric.unit, ()) if metric.higher else ()
+    every = [course for of in found.values() for course in of]
+    if any(math.isfinite(course.steps_to(value)) for value in fixed[:1] for course in every):
+        return fixed
+    best = [np.median(of) for of in map(_bests, found.values()) if len(of)]
+    if not best:
+        return ()
+    easy_first = np.quantile(metric.sign * np.array(best), (0, 0.5, 1), method="lower")
+    two_digits = Context(prec=2, rounding=ROUND_FLOOR).create_decimal
+    values = (float(two_digits(repr(value))) for value in easy_first.tolist())
+    return [metric.sign * value + 0.0 for value in dict.fromkeys(values)]  # + 0.0: no "-0"
+
+
+def _bests(courses_of_entry: Sequence[Course]) -> list[float]:
+    return [best for course in courses_of_entry if (best := course.best()) == best]
 
 
 def courses(task: TaskBoard) -> dict[str, list[Course]]:
@@ -137,7 +158,7 @@ def on_common_finished(found: Mapping[str, Sequence[Course]]) -> dict[str, list[
 def _course(one: Facts, metric: MetricInfo, unit: str, comparable: bool) -> Course | None:
     """None if the cell has no curve of that metric, or was interrupted."""
     if one.status in FAILED:
-        return Course(unit, np.empty(0), np.empty(0), np.empty(0), finished=False)
+        return Course(unit, np.empty(0), np.empty(0), np.empty(0), finished=False, sign=metric.sign)
     if one.status != "ok" or one.curve != metric.name:
         return None
     stored = one.stored
@@ -147,7 +168,7 @@ def _course(one: Facts, metric: MetricInfo, unit: str, comparable: bool) -> Cour
         return None
     seconds = np.asarray(stored.record.curve_seconds, dtype=np.float64)
     known = comparable and len(seconds) == len(step)
-    return Course(unit, step, seconds if known else np.empty(0), value)
+    return Course(unit, step, seconds if known else np.empty(0), value, sign=metric.sign)
 
 
 def slowdowns(found: Mapping[str, Sequence[Course]], value: float) -> dict[str, np.ndarray]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from encbench.errors import with_minus
 from encbench.results.kernel_summary import SpectrumSummary
 from encbench.runs.tuning_report import Summary, TunedEncoding, TuneResult
 from encbench.suite.config import differing
@@ -146,6 +147,7 @@ def budget_table(task: TaskBoard, found: Mapping[str, Sequence[Course]]) -> Tabl
     """Quality after fractions of the steps, and steps and seconds until it reached given values; in
     a category over common targets, see ``on_common_units`` and ``on_common_finished``. None without
     curves of the primary metric."""
+    values = values_of(task.primary, found)
     finished_on = on_common_finished(found) if task.targets else found
     if task.targets:
         found = on_common_units(found)
@@ -171,9 +173,9 @@ def budget_table(task: TaskBoard, found: Mapping[str, Sequence[Course]]) -> Tabl
         title = f"{task.primary.title} after {part:.0%} of the steps"
         sources.append(numbers(f"after_{part:g}", title, after(part), shown))
     timed = any(len(course.seconds) for of_entry in found.values() for course in of_entry)
-    for value in values_of(task.primary):
+    for value in values:
         for cost in ("steps", "seconds") if timed else ("steps",):
-            title = f"{cost} to {value:g}{unit}"
+            title = f"{cost} to {with_minus(f'{value:g}')}{unit}"
             of = partial(until, value=value, cost=cost)
             sources.append(described(f"{cost}_{value:g}", title, of))
     return fill("budget", sources, found, str) if found else None

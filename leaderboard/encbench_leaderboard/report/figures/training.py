@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from encbench.errors import with_minus
 from encbench.results.records import Record, StoredRecord
 from encbench_leaderboard.board.budget import Course, on_common_units, slowdowns, values_of
 from encbench_leaderboard.board.facts import Facts
@@ -213,7 +214,7 @@ def profile_figure(task: TaskBoard, found: Mapping[str, Sequence[Course]]) -> Fi
     two units, whose profile would be a single step, for one encoding, or if no value is reached."""
     kept = on_common_units(found)
     units = {course.unit for of_entry in kept.values() for course in of_entry}
-    reached = {value: slowdowns(found, value) for value in values_of(task.primary)}
+    reached = {value: slowdowns(found, value) for value in values_of(task.primary, found)}
     panels = [(value, ratios) for value, ratios in reached.items() if ratios]
     if len(units) < 2 or len(kept) < 2 or not panels:
         return None
@@ -243,5 +244,6 @@ def _profile(task: TaskBoard, value: float, ratios: Mapping[str, np.ndarray], un
         y = np.append(y, y[-1])
         series.append(Series(entry, x, y, "steps"))
     share_of = Axis(f"share of {len(next(iter(ratios.values())))} {unit}", limits=(-0.02, 1.02))
-    title = f"{task.primary.title} ≥ {value:g} {task.primary.unit}".rstrip()
+    sides = f"{task.primary.title} {'≥' if task.primary.higher else '≤'}"
+    title = f"{sides} {with_minus(f'{value:g}')} {task.primary.unit}".rstrip()
     return Panel(Axis("τ, times the fastest", "log"), share_of, series, title)
