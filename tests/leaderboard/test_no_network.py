@@ -102,6 +102,21 @@ def test_an_exact_fit_counts_against_a_method_as_it_does_in_the_standings(
     assert [(one.above, one.beaten_by) for one in without_network(task)] == [(2, 2), (2, 2)]
 
 
+def test_an_exact_fit_is_tested_against_a_method(results: Results) -> None:
+    for seed, (once, steady) in enumerate([(float("inf"), 40.0), (40.1, 40.1), (39.9, 39.9)]):
+        add(results, "exact once", once, seed=seed)
+        add(results, "steady", steady, seed=seed)
+    (task,) = load_board(results.directory)[0].tasks
+    assert [surely_better(task, one) for one in without_network(task)] == [2, 2]
+
+
+def test_an_exact_method_stands_above_every_entry(results: Results) -> None:
+    exact = {"exact": values(float("inf"))}
+    add(results, "a", 30.0, baselines=exact)
+    (method,) = without_network(load_board(results.directory)[0].tasks[0])
+    assert (method.above, method.beaten_by) == (0, 0)
+
+
 def test_lower_values_can_be_better(results: Results) -> None:
     def loss(value: float) -> dict[str, MetricValue]:
         return {"loss": MetricValue(value=value, direction="lower")}

@@ -47,10 +47,10 @@ def test_an_infinite_value_has_no_interval() -> None:
     assert one([30.0, math.inf, *range(30, 40)])[2] == ""
 
 
-def test_infinite_values_count_only_where_all_are() -> None:
+def test_an_infinite_value_makes_the_mean_infinite() -> None:
     rows = [[30.0, math.inf, 32.0], [math.inf] * 3, [30.0, 31.0, 32.0]]
     found = intervals(np.array(rows)[:, :, None])
-    assert [each.mean for each in found] == [31.0, math.inf, 31.0]
+    assert [each.mean for each in found] == [math.inf, math.inf, 31.0]
     assert [each.method for each in found] == ["", "", "t"]
 
 

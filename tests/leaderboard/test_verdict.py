@@ -13,8 +13,9 @@ from encbench_leaderboard.board.lead import lead
 from encbench_leaderboard.board.table import TaskBoard, boards
 from encbench_leaderboard.report.blocks import Text
 from encbench_leaderboard.report.build import describe, load_board
-from encbench_leaderboard.report.notes import statistics_notes
+from encbench_leaderboard.report.notes import metric_notes, statistics_notes
 from encbench_leaderboard.report.standings_table import rank_text
+from encbench_leaderboard.report.tables import adjacent_table
 from encbench_leaderboard.report.verdict import TUNING_GAINS, caveats, protocol, verdict_on
 
 from encbench.contracts.metric import MetricValue
@@ -371,18 +372,34 @@ def test_nothing_leads_what_could_not_be_tested(results: Results) -> None:
 def test_exact_fits_are_the_reason_for_no_test(results: Results) -> None:
     add(results, "a", math.inf, math.inf, math.inf)
     add(results, "b", 40.0, 41.0, 42.0)
-    assert verdict_on(board_of(results)) == (
+    add(results, "c", 30.0, 31.0, 32.0)
+    task = board_of(results)
+    assert verdict_on(task) == (
         "**Not tested**: `a` fits exactly, and infinite differences cannot be tested. `a` has the "
         "best PSNR, ∞ dB, ahead of `b` with 41.00 dB."
     )
+    table = adjacent_table(task)
+    assert table is not None
+    assert [row.values[-2].text for row in table.rows] == ["not tested", "different"]
 
 
-def test_one_exact_fit_is_the_reason_for_no_test(results: Results) -> None:
-    add(results, "a", 30.0, 40.0, 35.0)
-    add(results, "b", 31.0, math.inf, 35.5)
-    assert verdict_on(board_of(results)) == (
-        "**Not tested**: infinite differences cannot be tested. `b` has the best PSNR, 35.50 dB, "
-        "ahead of `a` with 35.00 dB."
+def test_an_exact_fit_counts_in_tests_as_in_means(results: Results) -> None:
+    add(results, "a", math.inf, 40.0, 41.0, 42.5, 43.0)  # 43 for ∞
+    add(results, "b", math.inf, 30.0, 31.0, 32.0, 33.0)
+    add(results, "c", 20.0, 20.1, 20.2, 20.1, 20.0)
+    task = board_of(results)
+    assert verdict_on(task).startswith(
+        "**`a` leads**: 8.10 dB (95 % interval 2.47 to 13.73, p = 0.016 after Holm's correction, "
+        "n = 5 seeds) better than `b`"
+    )
+    table = adjacent_table(task)
+    assert table is not None
+    shown = [[value.text for value in row.values] for row in table.rows]
+    assert shown[0][2:6] == ["8.10", "2.47 to 13.73", "5", "0.016"]
+    assert [row[-2] for row in shown] == ["different", "different"]
+    (note,) = (note for note in metric_notes(task, task.metrics) if "exact fit" in note)
+    assert (
+        note == "In means and tests, an exact fit (∞) counts as the best finite value of the table."
     )
 
 

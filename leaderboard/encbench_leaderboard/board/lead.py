@@ -12,11 +12,11 @@ import numpy as np
 
 from encbench_leaderboard.board.budget import FAILED
 from encbench_leaderboard.board.facts import MetricInfo
-from encbench_leaderboard.board.standings import TESTED
+from encbench_leaderboard.board.standings import TESTED, metric_cube
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.statistics.intervals import Interval, intervals
 from encbench_leaderboard.statistics.pairs import ALPHA, paired_differences
-from encbench_leaderboard.statistics.sample import cube, unit_means
+from encbench_leaderboard.statistics.sample import unit_means
 
 EQUAL = {"dB": 0.1}
 """Differences of means below this count as equal, whatever a test says; by unit."""
@@ -40,8 +40,7 @@ class Lead:
     """Entries that are better than the best on the units that both finished: their means are over
     other units."""
     gap: Interval | None
-    """The best minus the first of ``better``, or else ``below``, on the units that both finished;
-    infinite differences are left out if others are finite."""
+    """The best minus the first of ``better``, or else ``below``, on units that both finished."""
     p: float  # p-value of that difference after Holm's correction; NaN if not tested
     tested: bool  # whether anything was tested against the best
     few: Sequence[str]  # not tested: fewer than two units in common with the best
@@ -64,7 +63,7 @@ def lead(task: TaskBoard) -> Lead | None:
     if not ranked:
         return None
     best, *others = ranked
-    values = cube(task.cells, f"metric:{task.primary.name}", ranked).values
+    values = metric_cube(task.cells, task.primary, ranked).values
     differences = paired_differences(values[:1], values[1:])
     finished = ~np.isnan(values).all(axis=2)
     same = (finished == finished[0]).all(axis=1) | (not task.targets)

@@ -37,8 +37,7 @@ def without_network(task: TaskBoard) -> list[NoNetwork]:
     primary = task.primary
     found = []
     for name, values in _values(task).items():
-        capped = exact_fits_capped(task.cells, primary)
-        leads = _mean_leads(_leads(task, name, capped), values.get(primary.name, 0.0))
+        leads = _mean_leads(_leads(task, name), values.get(primary.name, 0.0))
         # the method stands above the first entry that is worse
         worse = leads < 0
         above = int(worse.argmax()) if worse.any() else len(leads)
@@ -49,8 +48,7 @@ def without_network(task: TaskBoard) -> list[NoNetwork]:
 def surely_better(task: TaskBoard, method: NoNetwork) -> int | None:
     """Number of ranked entries that are significantly better than a method, by tests over targets
     (or seeds of one task) with Holm's correction over entries; None if nothing can be tested."""
-    found = task.cells[f"metric:{task.primary.name}"].to_numpy()
-    leads, value = _leads(task, method.name, found), method.values.get(task.primary.name, 0.0)
+    leads, value = _leads(task, method.name), method.values.get(task.primary.name, 0.0)
     p, _ = p_values(leads, np.full(len(leads), abs(value)))
     if np.isnan(p).all():
         return None
@@ -62,16 +60,13 @@ def _mean_leads(leads: np.ndarray, value: float) -> np.ndarray:
     """(entries,) means over units; 0 up to rounding of the method's value."""
     with np.errstate(invalid="ignore"):
         means = unit_means(leads)
-    return np.where(np.abs(means) <= 1e-12 * abs(value), 0.0, means)
+    return np.where(np.abs(means) < 1e-12 * abs(value), 0.0, means)
 
 
-def _leads(task: TaskBoard, method: str, values: np.ndarray) -> np.ndarray:
+def _leads(task: TaskBoard, method: str) -> np.ndarray:
     """(entries, units) by how much each ranked entry is better than a method, on each target (or
     with each seed of one task); NaN where one of them has no value, and on targets where the method
     is exact if it is not on all.
-
-    Args:
-        values: (cells,) values of the entries.
     """
     name = task.primary.name
     here = {each.label: _values(each).get(method, {}) for each in task.targets or (task,)}
@@ -80,7 +75,7 @@ def _leads(task: TaskBoard, method: str, values: np.ndarray) -> np.ndarray:
     exact = baseline == task.primary.sign * np.inf
     if not exact.all():
         baseline = baseline.mask(exact)
-    gaps = task.cells.assign(gap=values - baseline)
+    gaps = task.cells.assign(gap=exact_fits_capped(task.cells, task.primary) - baseline)
     ranked = task.standings["rank"].notna()
     leads = unit_means(cube(gaps, "gap", list(task.standings["entry"][ranked])).values)
     return task.primary.sign * leads

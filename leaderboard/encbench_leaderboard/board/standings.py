@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from operator import itemgetter
@@ -14,7 +15,7 @@ from encbench_leaderboard.board.facts import WHENS, MetricInfo
 from encbench_leaderboard.statistics.intervals import Interval, intervals
 from encbench_leaderboard.statistics.pairs import Pairs, compare_all
 from encbench_leaderboard.statistics.ranks import rank_intervals
-from encbench_leaderboard.statistics.sample import cube, group_means, shared_units, unit_means
+from encbench_leaderboard.statistics.sample import Cube, cube, group_means, shared_units
 
 MAY_BE_BELOW_FLOOR = ("median", "quantile_10", "minimum")
 OVER_DECADES = ("floor", "maximum", *MAY_BE_BELOW_FLOOR)
@@ -114,24 +115,26 @@ def _mixed(
 
 
 def _intervals(cells: pd.DataFrame, metric: MetricInfo, entries: list[str]) -> list[Interval]:
-    """Mean and interval of each entry; means with infinite values as in ``exact_fits_capped``."""
-    name = f"metric:{metric.name}"
-    capped = cells.assign(**{name: exact_fits_capped(cells, metric)})
+    """Mean and interval of each entry; without an interval if any value is infinite."""
+    infinite = cells[(cells["status"] == "ok") & np.isinf(cells[f"metric:{metric.name}"])]
+    without = set(infinite["entry"])
     found: list[Interval] = []
     # a cube of thousands of entries with different seeds would be nearly empty
     for start in range(0, len(entries), AT_ONCE):
         part = entries[start : start + AT_ONCE]
-        values = cube(cells, name, part).values
-        of_part = intervals(values)
-        if np.isinf(values).any():
-            means = unit_means(unit_means(cube(capped, name, part).values))
-            infinite = np.isinf(values).any(axis=(1, 2))
-            of_part = [
-                replace(interval, mean=mean) if changed else interval
-                for interval, mean, changed in zip(of_part, means.tolist(), infinite, strict=True)
-            ]
-        found += of_part
-    return found
+        found += intervals(metric_cube(cells, metric, part).values)
+    return [
+        replace(one, low=math.nan, high=math.nan, method="") if entry in without else one
+        for entry, one in zip(entries, found, strict=True)
+    ]
+
+
+def metric_cube(cells: pd.DataFrame, metric: MetricInfo, entries: Sequence[str]) -> Cube:
+    """Values of a metric as they count in means and tests: see ``exact_fits_capped``."""
+    capped = cells[["entry", "status", "unit", "repeat"]].assign(
+        value=exact_fits_capped(cells, metric)
+    )
+    return cube(capped, "value", entries)
 
 
 def exact_fits_capped(cells: pd.DataFrame, metric: MetricInfo) -> np.ndarray:
@@ -228,7 +231,7 @@ def _tested(
         columns["rank_high"][best[apart]] = high[apart]
     if not (units[best] > 1).any():
         return columns, None
-    pairs = compare_all(cube(cells, f"metric:{metric.name}", [names[i] for i in best]))
+    pairs = compare_all(metric_cube(cells, metric, [names[i] for i in best]))
     low, high = rank_intervals(pairs, rank[best], len(ranked), higher=metric.higher)
     known = ~np.isnan(pairs.p)
     tested = np.zeros(len(best), dtype=bool)

@@ -11,7 +11,7 @@ from encbench.errors import plural
 from encbench_leaderboard.board.facts import MetricInfo
 from encbench_leaderboard.board.no_network import HELD_OUT, surely_better, without_network
 from encbench_leaderboard.board.overview import OverTasks, Overview
-from encbench_leaderboard.board.standings import TESTED
+from encbench_leaderboard.board.standings import TESTED, metric_cube
 from encbench_leaderboard.board.table import (
     Board,
     TaskBoard,
@@ -26,7 +26,7 @@ from encbench_leaderboard.report.standings_table import why_unfinished
 from encbench_leaderboard.report.tables import TEST_NAMES
 from encbench_leaderboard.statistics.across import FEWEST_TASKS
 from encbench_leaderboard.statistics.pairs import ALPHA
-from encbench_leaderboard.statistics.sample import cube, unit_means
+from encbench_leaderboard.statistics.sample import unit_means
 from encbench_leaderboard.statistics.stability import FEWEST_UNITS, split_half
 
 SHOWN_PAIRS = 12
@@ -61,7 +61,7 @@ def metric_notes(task: TaskBoard, metrics: Sequence[MetricInfo]) -> list[str]:
     table = task.standings
     if any((np.isfinite(table[c]) & (table[f"{c}|infinite"] > 0)).any() for c in columns.values()):
         notes.append(
-            "In a mean, an exact fit (1 of 3 ∞) counts as the best finite value of the table."
+            "In means and tests, an exact fit (∞) counts as the best finite value of the table."
         )
     if any(m.can_collapse and table[f"{c}|zero"].any() for m, c in columns.items()):
         notes.append("Collapsed: the value is exactly 0, as when a network predicts nothing.")
@@ -189,8 +189,7 @@ def _about_ranks(task: TaskBoard) -> list[str]:
 
 def stability_note(task: TaskBoard) -> Text | None:
     """Agreement between the rankings by two halves of the units; None if there are too few."""
-    values = cube(task.cells, f"metric:{task.primary.name}", list(task.standings["entry"])).values
-    means = unit_means(values)
+    means = unit_means(metric_cube(task.cells, task.primary, list(task.standings["entry"])).values)
     means = means[np.isfinite(means).all(axis=1)]
     if len(means) < 3 or means.shape[1] < FEWEST_UNITS:
         return None

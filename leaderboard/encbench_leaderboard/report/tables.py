@@ -25,6 +25,7 @@ from encbench_leaderboard.board.budget import (
 )
 from encbench_leaderboard.board.facts import WHENS, cell_settings
 from encbench_leaderboard.board.overview import Overview
+from encbench_leaderboard.board.standings import metric_cube
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.board.theorem import AgainstPlain, against_plain
 from encbench_leaderboard.report.blocks import Column, Row, Table, Value
@@ -55,7 +56,7 @@ from encbench_leaderboard.report.format import (
     span,
 )
 from encbench_leaderboard.statistics.intervals import Interval, intervals
-from encbench_leaderboard.statistics.pairs import ALPHA
+from encbench_leaderboard.statistics.pairs import ALPHA, paired_differences
 from encbench_leaderboard.statistics.sample import cube
 from encbench_leaderboard.statistics.stability import improvement
 from encbench_leaderboard.statistics.student import detectable
@@ -100,8 +101,9 @@ def adjacent_table(task: TaskBoard) -> Table | None:
     if pairs is None:
         return None
     values = cube(task.cells, f"metric:{task.primary.name}", pairs.entries).values
+    capped = metric_cube(task.cells, task.primary, pairs.entries).values
     with np.errstate(invalid="ignore"):
-        differences = intervals(values[:-1] - values[1:])
+        differences = intervals(paired_differences(capped[:-1], capped[1:]))
     unit = f" [{task.primary.unit}]" if task.primary.unit else ""
     decimals = partial(fixed, digits=digits(task.primary))
     level = ALPHA / pairs.tested
@@ -128,6 +130,12 @@ def adjacent_table(task: TaskBoard) -> Table | None:
         return differences[int(pairs.first[pair])]
 
     different = pairs.significant()
+
+    def verdict(pair: int) -> str:
+        if not pairs.method[pair]:
+            return "not tested"
+        return "different" if different[pair] else "tie"
+
     sources: list[Source[int]] = [
         codes("next", "next encoding", lambda pair: pairs.entries[pairs.second[pair]]),
         numbers("difference", f"difference{unit}", lambda pair: gap(pair).mean, decimals),
@@ -136,7 +144,7 @@ def adjacent_table(task: TaskBoard) -> Table | None:
         numbers("p", "p (Holm)", lambda pair: float(pairs.adjusted[pair]), p_text),
         texts("test", "test", lambda pair: TEST_NAMES.get(pairs.method[pair], MISSING)),
         numbers("improvement", "P(better)", better, fixed),
-        texts("verdict", "verdict", lambda pair: "different" if different[pair] else "tie"),
+        texts("verdict", "verdict", verdict),
         numbers("detectable", f"detectable{unit}", power, decimals),
     ]
     adjacent = np.flatnonzero(pairs.second == pairs.first + 1).tolist()

@@ -26,8 +26,7 @@ class Interval:
 
 def intervals(values: np.ndarray, confidence: float = 0.95) -> list[Interval]:
     """Mean over units and its interval, for each row of values (m, units, repeats), NaN if missing.
-    A unit's value is the mean of its repeats. Units without a value are left out of the mean, and
-    so are infinite values if others are finite."""
+    A unit's value is the mean of its repeats. Units without a value are left out of the mean."""
     means = unit_means(values)
     counted = ~np.isnan(means)
     number = counted.sum(axis=1)
@@ -38,9 +37,6 @@ def intervals(values: np.ndarray, confidence: float = 0.95) -> list[Interval]:
         with np.errstate(invalid="ignore"):
             mean[rows] = kept.mean(axis=1)
         finite = np.isfinite(kept).all(axis=1)
-        # an exact fit, ∞ dB, must not hide the other values
-        for row in np.flatnonzero(~finite & np.isfinite(kept).any(axis=1)):
-            mean[rows[row]] = kept[row][np.isfinite(kept[row])].mean()
         if n > 1:
             half[rows[finite]] = t_half_width(kept[finite], confidence)
     return [
