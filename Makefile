@@ -10,11 +10,12 @@ BIN := $(VENV)/bin
 # the tests took 11 to 13 minutes on two cores with three, they took 15 with four, 16 with six.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(16, 3 * (os.cpu_count() or 1) // 2))')
 READY := $(VENV)/.ready
+COMPILED := $(VENV)/.compiled
 
 # Compiled modules are kept: the tests start hundreds of processes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: ready demo test lint imports compiled types unit docs bench gpu publish pages clean
+.PHONY: ready demo test lint imports types unit docs bench gpu publish pages clean
 
 ready: $(READY)
 
@@ -36,17 +37,18 @@ imports: $(READY)
 	$(BIN)/lint-imports
 
 # Python compiles a module when it is first imported. Once, or each process that tests would do it.
-compiled: $(READY)
+$(COMPILED): $(READY)
 	$(BIN)/python -m pytest --collect-only -n0 >/dev/null || true # what fails is shown by unit
+	touch $(COMPILED)
 
 types: $(READY)
 	$(BIN)/mypy
 
-unit: compiled
+unit: $(COMPILED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 # A link that leads nowhere is an error.
-docs: $(READY)
+docs: $(COMPILED)
 	$(BIN)/python docs/assemble.py build/docs
 	$(BIN)/zensical build --clean --strict
 

@@ -93,7 +93,8 @@ def test_the_published_page(benchmark: BenchmarkFixture, times: int, tmp_path: P
     if times and not benchmark.enabled:
         pytest.skip("without pictures, which only a benchmark draws, once more is the same again")
     with tarfile.open(PUBLISHED) as archive:
-        archive.extractall(tmp_path, filter="data")
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # from Python 3.11.4 on
+        archive.extractall(tmp_path)
     page = tmp_path / "page" / "README.md"
     command = ["leaderboard", tmp_path / "fit", "--no-html", "-o", page]
     if not benchmark.enabled:
