@@ -194,8 +194,8 @@ class CellConfig(Settings):
     cells. In records up to schema version 2 that seed depended on the version, which is needed to
     run such a record again. Not part of the key."""
     other_versions: dict[str, str] = {}
-    """Versions, by distribution, of network, activation, optimizer and schedule if they are not
-    built in. Not part of the key."""
+    """Versions, by distribution, of network, activation, optimizer, schedule and the encodings that
+    the encoding's parameters name, if they are not built in. Not part of the key."""
     later = {"other_versions": {}}
 
     def shortened(self, steps: int) -> CellConfig:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property, partial
 from typing import Any
@@ -105,7 +106,7 @@ def keyed_plan(suite: Suite, registry: Registry) -> dict[str, CellConfig]:
                     training = training_settings(
                         training_asked, offer.load(), loss, entries, registry
                     )
-                    versions = _other_versions(network, training, registry)
+                    versions = _other_versions(chosen, network, training, registry)
                     cells.extend(
                         CellConfig(
                             encoding=chosen,
@@ -124,24 +125,41 @@ def keyed_plan(suite: Suite, registry: Registry) -> dict[str, CellConfig]:
 
 
 def _other_versions(
-    network: NetworkConfig, training: TrainingConfig, registry: Registry
+    encoding: PluginRef, network: NetworkConfig, training: TrainingConfig, registry: Registry
 ) -> dict[str, str]:
-    """Versions, by distribution, of plug-ins that are not built in, without encoding and task."""
-    chosen = {
-        "network": network.kind,
-        "activation": network.activation,
-        "optimizer": training.optimizer,
-        "schedule": training.schedule,
-    }
+    """Versions, by distribution, of plug-ins that are not built in, without encoding and task.
+
+    Encodings that the encoding's parameters name, such as a composite's parts, are among them.
+    """
+    chosen = [
+        ("network", network.kind),
+        ("activation", network.activation),
+        ("optimizer", training.optimizer),
+        ("schedule", training.schedule),
+        *(("encoding", text) for text in _selectors(encoding.parameters)),
+    ]
     found = {}
-    for kind, text in chosen.items():
+    for kind, text in chosen:
         if text in ("mlp", "auto"):
             continue
         with suppress(UsageError):
             offer = registry.find(kind, parse_selector(text)[0])
-            if offer.distribution != "encbench":
+            named = kind == "encoding" and offer.distribution == encoding.distribution
+            if offer.distribution != "encbench" and not named:
                 found[offer.distribution] = offer.plugin.version
     return found
+
+
+def _selectors(value: Any) -> Iterator[str]:
+    """The texts in a parameter's value, and in the parameters that such a text gives."""
+    if isinstance(value, str):
+        text = re.sub(r"@[\d\s,]*$", "", value)  # the coordinates that a part reads
+        yield text
+        with suppress(UsageError):
+            yield from _selectors(parse_selector(text)[1])
+    elif isinstance(value, Mapping | list):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _selectors(item)
 
 
 def _warn_of_factors(cells: Iterable[CellConfig], registry: Registry) -> None:

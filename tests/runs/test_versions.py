@@ -15,7 +15,8 @@ from encbench.runs.cell import run_cell
 from encbench.runs.parts import build_model, build_task, cell_streams
 from encbench.runs.runner import left_to_run
 from encbench.suite.config import cell_key, changed_versions
-from tests.sample_plugin import Wave, module, registry_of
+from encbench.suite.file import SuiteEntry
+from tests.sample_plugin import Scaled, Wave, module, registry_of
 
 
 class Table(Encoding):
@@ -100,6 +101,32 @@ def test_the_version_of_a_network_or_an_activation_counts_too(suite, asked):
         return registry
 
     changed = suite.model_copy(update={"network": suite.network.model_copy(update=asked)})
+    old, new = plan(changed, theirs("1.0"))[0], plan(changed, theirs("1.1"))[0]
+    assert cell_key(old) == cell_key(new)
+    assert changed_versions(old.versions, new) == {"theirs 1.0 instead of 1.1"}
+    assert plan(suite, theirs("1.0"))[0].other_versions == {}
+
+
+class Beside(Table):
+    """Names other encodings in its parameters, as a composite does."""
+
+    def __init__(self, in_dim: int, *, parts: list[str]) -> None:
+        super().__init__(in_dim)
+
+
+@pytest.mark.parametrize("part", ["scaled", "scaled:scale=2@0", "theirs:scaled", "beside"])
+def test_the_version_of_an_encodings_part_counts_too(suite, part):
+    def theirs(version: str) -> Registry:
+        registry = registry_of(
+            ours=module(encodings={"beside": Beside, "table": Table}, tasks={"wave": Wave}),
+            theirs=module(encodings={"scaled": Scaled}),
+        )
+        registry.host.plugins[-1].version = version
+        return registry
+
+    parts = ["beside:parts=[\"table\",'scaled@0']"] if part == "beside" else ["table", part]
+    entry = SuiteEntry(name="beside", parameters={"parts": parts})
+    changed = suite.model_copy(update={"encodings": [entry]})
     old, new = plan(changed, theirs("1.0"))[0], plan(changed, theirs("1.1"))[0]
     assert cell_key(old) == cell_key(new)
     assert changed_versions(old.versions, new) == {"theirs 1.0 instead of 1.1"}
