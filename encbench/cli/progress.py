@@ -126,7 +126,8 @@ class RunProgress:
         if result.kept_earlier:
             words += f"; {result.kept_earlier} run again without success: earlier records kept"
         total = len(result.records) + result.not_run
-        self._print(f"{plural(total, 'cell')}: {words}; {seconds:.0f} s")
+        words = f": {words}" if words else ""
+        self._print(f"{plural(total, 'cell')}{words}; {seconds:.0f} s")
         self._print(f"records: {result.directory / 'records'}")
 
     @cached_property

@@ -14,7 +14,7 @@ from random import Random
 from typing import Literal, Protocol
 
 from encbench.device import parse_device, resolve_device
-from encbench.errors import UsageError, bounded
+from encbench.errors import UsageError, bounded, plural
 from encbench.plugins.isolation import process_state_kept
 from encbench.plugins.registry import Registry, default_registry
 from encbench.results.provenance import git_commit_of
@@ -446,8 +446,9 @@ def share_of(
 ) -> Mapping[str, CellConfig]:
     """The given share of the cells, in their order; all cells if ``shard`` is None.
 
-    The sizes of shares differ by at most one. Cells are distributed by a hash of what the suite
-    says of them, so that shares are disjoint on machines that hold different data, too.
+    The sizes of shares differ by at most one; an empty share is a warning. Cells are distributed by
+    a hash of what the suite says of them, so that shares are disjoint on machines that hold
+    different data, too.
 
     Raises:
         UsageError: the share does not exist.
@@ -462,6 +463,9 @@ def share_of(
         key: cell_key(cell.model_copy(update={"data_hash": None})) for key, cell in cells.items()
     }
     mine = set(sorted(cells, key=hashes.__getitem__)[number - 1 :: count])
+    if not mine:
+        all_cells = plural(len(cells), "cell")
+        logger.warning("share %d/%d holds none of the %s", number, count, all_cells)
     return {key: cell for key, cell in cells.items() if key in mine}
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 
 import pytest
+from rich.console import Console
 
 from encbench import Store, StoreError, Suite, UsageError, run_suite
+from encbench.cli.progress import RunProgress
 from encbench.results import store as store_module
 from encbench.results.merging import merge
 from encbench.runs.runner import Unwatched, share_of
@@ -39,6 +42,14 @@ def test_a_share_that_does_not_exist_is_refused(seven, registry, tmp_path, shard
     with pytest.raises(UsageError, match=f"shard {shard[0]}/{shard[1]}: expected I/N"):
         run_suite(seven, tmp_path / "out", registry=registry, shard=shard, **OPTIONS)
     assert not (tmp_path / "out").exists()
+
+
+def test_an_empty_share_says_so(seven, registry, tmp_path, caplog, capsys):
+    with caplog.at_level(logging.WARNING, "encbench"):
+        done = run_suite(seven, tmp_path, registry=registry, shard=(8, 9), **OPTIONS)
+    assert "share 8/9 holds none of the 7 cells" in caplog.text
+    RunProgress(Console(stderr=True)).summary(done, 2)
+    assert "0 cells; 2 s" in capsys.readouterr().err
 
 
 def numbers(folder):
