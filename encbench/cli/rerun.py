@@ -15,6 +15,7 @@ from encbench.cli.record_arguments import one_record
 from encbench.errors import UsageError
 from encbench.plugins.registry import default_registry
 from encbench.results.records import StoredRecord
+from encbench.suite.config import cell_key
 
 if TYPE_CHECKING:
     # these import torch, which `encbench rerun --help` does not need
@@ -85,9 +86,10 @@ def rerun(
 def _check_output(output: Path | None, stored: StoredRecord, again: Rerun) -> None:
     if output is None:
         return
-    key = stored.record.key
-    if encbench.Store(output).place(key).exists():
-        raise UsageError(f"{output} has a record {key} already; choose another folder with -o")
+    # up to schema version 2 the record's key is not that of its cell
+    for key in (stored.record.key, cell_key(again.cell)):
+        if encbench.Store(output).place(key).exists():
+            raise UsageError(f"{output} has a record {key} already; choose another folder with -o")
     if not again.same_data:
         raise UsageError(
             f"-o {output}: {'; '.join(again.remarks)}. The result would be that of another cell; "

@@ -179,6 +179,10 @@ class Registry:
         """All offers of a kind, in the order of the plug-ins."""
         return [offer for named in self._offers[kind].values() for offer in named]
 
+    def offers_any(self, kind: str, name: str) -> bool:
+        """Whether a plug-in offers that name, whatever the distribution that it may begin with."""
+        return name.rpartition(":")[2] in self._offers[kind]
+
     def named(self, kind: str) -> dict[str, Offer]:
         """Each name with one offer: the built-in, else that of the first plug-in."""
         return {

@@ -32,6 +32,7 @@ from encbench.suite.config import CellConfig, PluginRef
 from encbench.suite.messages import describe_error
 from encbench.suite.networks import build_network, built_encoding
 from encbench.suite.seeding import Streams, seeded
+from encbench.suite.versions import other_versions
 from encbench.training.losses import IN_LOSS
 
 LONGEST_METRIC = 40_000
@@ -95,6 +96,9 @@ def build_model(
     """
     reference = cell.encoding
     offer = _offer("encoding", reference, registry)
+    here = other_versions(reference, cell.network, cell.training, registry)
+    for name, version in cell.other_versions.items():
+        _check_version("cell", name, version, here.get(name, version))
     with _generator, seeded(streams.seed("weights")):
         encoding: Encoding = offer.call(
             lambda cls: built_encoding(cls, task.in_dim, reference.parameters)
@@ -123,13 +127,17 @@ def _offer(kind: str, reference: PluginRef, registry: Registry) -> Offer:
         PluginError: another version is installed where the cell runs.
     """
     offer = registry.find(kind, reference.qualified)
-    if offer.plugin.version != reference.version:
-        raise PluginError(
-            f"{kind} {reference.name!r} was planned with {reference.distribution} "
-            f"{reference.version}, but where it runs {offer.plugin.version} is installed; "
-            "install the same version there"
-        )
+    what = f"{kind} {reference.name!r}"
+    _check_version(what, reference.distribution, reference.version, offer.plugin.version)
     return offer
+
+
+def _check_version(what: str, distribution: str, planned: str, here: str) -> None:
+    if here != planned:
+        raise PluginError(
+            f"{what} was planned with {distribution} {planned}, but where it runs {here} is "
+            "installed; install the same version there"
+        )
 
 
 def _check_data(planned: str, found: str) -> None:

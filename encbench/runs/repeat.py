@@ -14,6 +14,7 @@ from encbench.results.records import CellResult, Record
 from encbench.runs.executors.local import InProcess
 from encbench.runs.interface import Event, RunOptions
 from encbench.suite.config import CellConfig, PluginRef
+from encbench.suite.versions import other_versions
 
 
 @dataclass
@@ -56,6 +57,14 @@ def prepare(record: Record, registry: Registry, device: str | None = None) -> Re
                 f"{kind} {reference.name!r} ran with {reference.distribution} "
                 f"{reference.version}; it runs with {version}, which is installed here"
             )
+    cell = rerun.cell
+    others = other_versions(cell.encoding, cell.network, cell.training, registry)
+    rerun.cell = cell.model_copy(update={"other_versions": others})
+    rerun.remarks += [
+        f"it ran with {name} {recorded}; it runs with {others[name]}, which is installed here"
+        for name, recorded in cell.other_versions.items()
+        if others.get(name, recorded) != recorded
+    ]
     _compare_data(rerun, registry)
     return rerun
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, partial
 from typing import Any
 
@@ -19,23 +17,22 @@ from encbench.errors import (
     ParameterError,
     PluginError,
     SuiteError,
-    UsageError,
     error_line,
 )
 from encbench.plugins.parameters import parameters_of, validate_parameters
 from encbench.plugins.registry import Offer, Registry, named_failures
-from encbench.plugins.selector import format_selector, parse_selector
+from encbench.plugins.selector import format_selector
 from encbench.suite.budget import Sizing, dimensions, parameter_count, sized
 from encbench.suite.cell_defaults import network_settings, training_settings
 from encbench.suite.config import (
     CellConfig,
     NetworkConfig,
     PluginRef,
-    TrainingConfig,
     cell_key,
 )
 from encbench.suite.derivatives import check_derivatives
 from encbench.suite.file import Suite, SuiteEntry
+from encbench.suite.versions import other_versions
 
 logger = logging.getLogger("encbench")
 
@@ -106,7 +103,7 @@ def keyed_plan(suite: Suite, registry: Registry) -> dict[str, CellConfig]:
                     training = training_settings(
                         training_asked, offer.load(), loss, entries, registry
                     )
-                    versions = _other_versions(chosen, network, training, registry)
+                    versions = other_versions(chosen, network, training, registry)
                     cells.extend(
                         CellConfig(
                             encoding=chosen,
@@ -122,44 +119,6 @@ def keyed_plan(suite: Suite, registry: Registry) -> dict[str, CellConfig]:
                     )
     _warn_of_factors(cells, registry)
     return _each_once(cells)
-
-
-def _other_versions(
-    encoding: PluginRef, network: NetworkConfig, training: TrainingConfig, registry: Registry
-) -> dict[str, str]:
-    """Versions, by distribution, of plug-ins that are not built in, without encoding and task.
-
-    Encodings that the encoding's parameters name, such as a composite's parts, are among them.
-    """
-    chosen = [
-        ("network", network.kind),
-        ("activation", network.activation),
-        ("optimizer", training.optimizer),
-        ("schedule", training.schedule),
-        *(("encoding", text) for text in _selectors(encoding.parameters)),
-    ]
-    found = {}
-    for kind, text in chosen:
-        if text in ("mlp", "auto"):
-            continue
-        with suppress(UsageError):
-            offer = registry.find(kind, parse_selector(text)[0])
-            named = kind == "encoding" and offer.distribution == encoding.distribution
-            if offer.distribution != "encbench" and not named:
-                found[offer.distribution] = offer.plugin.version
-    return found
-
-
-def _selectors(value: Any) -> Iterator[str]:
-    """The texts in a parameter's value, and in the parameters that such a text gives."""
-    if isinstance(value, str):
-        text = re.sub(r"@[\d\s,]*$", "", value)  # the coordinates that a part reads
-        yield text
-        with suppress(UsageError):
-            yield from _selectors(parse_selector(text)[1])
-    elif isinstance(value, Mapping | list):
-        for item in value.values() if isinstance(value, Mapping) else value:
-            yield from _selectors(item)
 
 
 def _warn_of_factors(cells: Iterable[CellConfig], registry: Registry) -> None:

@@ -257,9 +257,12 @@ def test_the_new_record_is_kept_in_a_folder_without_the_old_one(again, stored, t
     assert kept.record.key == stored.record.key
     assert kept.record.metrics == stored.record.metrics
     assert kept.record.provenance.worker
-    for folder in (tmp_path / "kept", stored.path.parents[2]):
-        with pytest.raises(UsageError, match="has a record"):
-            again(stored.path, output=folder)
+    # up to schema version 2 a record has another key than the new one of its cell
+    older = changed(stored, tmp_path / "older", key="0" * 20)
+    for old in (stored, older):
+        for folder in (tmp_path / "kept", old.path.parents[2]):
+            with pytest.raises(UsageError, match="has a record"):
+                again(old.path, output=folder)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")

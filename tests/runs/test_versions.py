@@ -13,6 +13,7 @@ from encbench.network.mlp import CoordinateMLP
 from encbench.plugins.registry import Registry
 from encbench.runs.cell import run_cell
 from encbench.runs.parts import build_model, build_task, cell_streams
+from encbench.runs.repeat import prepare
 from encbench.runs.runner import left_to_run
 from encbench.suite.config import cell_key, changed_versions
 from encbench.suite.file import SuiteEntry
@@ -131,6 +132,13 @@ def test_the_version_of_an_encodings_part_counts_too(suite, part):
     assert cell_key(old) == cell_key(new)
     assert changed_versions(old.versions, new) == {"theirs 1.0 instead of 1.1"}
     assert plan(suite, theirs("1.0"))[0].other_versions == {}
+    # a worker with another version refuses the cell, and a repetition says which it runs with
+    elsewhere = run_cell(old, theirs("1.1")).record
+    assert "planned with theirs 1.0, but where it runs 1.1" in elsewhere.error.message
+    again = prepare(elsewhere, theirs("1.1"))
+    assert again.cell.other_versions == {"theirs": "1.1"}
+    (remark,) = again.remarks
+    assert "ran with theirs 1.0; it runs with 1.1" in remark
 
 
 def test_the_seed_of_weights_up_to_schema_version_2_can_be_asked_for(suite):
