@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import typer
+from encbench_leaderboard.board.table import boards
 from encbench_leaderboard.compare.command import compare
 from encbench_leaderboard.compare.page import as_plain, comparison_page, verdict
 from encbench_leaderboard.compare.result import (
@@ -425,6 +427,38 @@ def test_every_number_of_the_table_stands_under_its_heading(
     (heading,) = (line for line in shown if "→ B" in line)
     (sides,) = (line for line in shown if "→ 132,365" in line)
     assert sides.rindex("1,000") + 5 == heading.index("→ B") + 3
+
+
+def test_an_exact_fit_counts_as_in_the_standings(results: Results) -> None:
+    for seed, psnr in enumerate((30.0, math.inf, 32.0)):
+        put(results, "a", seed, psnr)
+        put(results, "b", seed, 29.0 + seed)
+        put(results, "c", seed, 34.0)  # the best finite value, which an exact fit counts as
+    for pair, better in ((("a", "b"), "A"), (("b", "a"), "B")):
+        quality = only(compare_encodings(*pair, results.directory)).quality[0]
+        means = {"a": 32.0, "b": 30.0}
+        assert (quality.a, quality.b) == tuple(means[name] for name in pair)
+        assert abs(quality.difference.mean) == 2.0
+        assert quality.method == "t"
+        assert getattr(quality, f"wins_{better.lower()}") == 3
+    (table,) = (task.standings for task in boards(results.store.records()).tasks)
+    assert table.set_index("entry")["metric:psnr"]["a"] == 32.0
+    shown = run("a", "b", "--in", str(results.directory), columns="160").stdout
+    assert "32.00; 1 of 3 ∞ → 30.00" in shown
+    assert "An exact fit (∞) counts as the best finite value of the table." in " ".join(
+        shown.split()
+    )
+
+
+def test_an_infinite_error_makes_the_mean_infinite(results: Results) -> None:
+    for seed, error in enumerate((0.1, 0.2, math.inf)):
+        for encoding, value in (("a", error), ("b", 0.3)):
+            metrics = {"l1": MetricValue(value=value, direction="lower")}
+            put(results, encoding, seed, 30.0, metrics=metrics, curve="l1")
+    report = compare_encodings("a", "b", results.directory)
+    quality = only(report).quality[0]
+    assert (quality.a, quality.difference.mean) == (math.inf, -math.inf)
+    assert said(report) == "not tested: infinite values"
 
 
 def test_a_perfect_image_is_infinitely_good_and_not_tested(results: Results) -> None:

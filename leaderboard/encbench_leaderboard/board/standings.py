@@ -137,18 +137,27 @@ def metric_cube(cells: pd.DataFrame, metric: MetricInfo, entries: Sequence[str])
     return cube(capped, "value", entries)
 
 
-def exact_fits_capped(cells: pd.DataFrame, metric: MetricInfo) -> np.ndarray:
+def exact_fits_capped(
+    cells: pd.DataFrame, metric: MetricInfo, table: pd.DataFrame | None = None
+) -> np.ndarray:
     """(cells,) values of a metric, in which an infinitely good one (an exact fit has a PSNR of ∞)
     is the best finite value of all cells, so that a mean exists and no exact fit lowers it. An
-    entry without any other value keeps them. An infinitely bad value is left as it is."""
-    values: np.ndarray = cells[f"metric:{metric.name}"].to_numpy(dtype=np.float64)
-    known = (cells["status"] == "ok").to_numpy() & ~np.isnan(values)
+    entry without any other value keeps them. An infinitely bad value is left as it is. ``table``:
+    all cells, if ``cells`` are some of them."""
+    values, known = _values(cells, metric)
     exact = known & (values == metric.sign * np.inf)
-    finite = values[known & np.isfinite(values)]
+    of_table, usable = (values, known) if table is None else _values(table, metric)
+    finite = of_table[usable & np.isfinite(of_table)]
     if not exact.any() or not len(finite):
         return values
     mixed = exact & cells["entry"].isin(cells["entry"][known & ~exact]).to_numpy()
     return np.where(mixed, metric.sign * (metric.sign * finite).max(), values)
+
+
+def _values(cells: pd.DataFrame, metric: MetricInfo) -> tuple[np.ndarray, np.ndarray]:
+    """(cells,) values of a metric, and whether they are those of finished cells."""
+    values = cells[f"metric:{metric.name}"].to_numpy(dtype=np.float64)
+    return values, (cells["status"] == "ok").to_numpy() & ~np.isnan(values)
 
 
 def _of_entries(shown: pd.DataFrame, place: np.ndarray) -> dict[str, np.ndarray]:

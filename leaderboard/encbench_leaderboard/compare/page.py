@@ -100,7 +100,10 @@ def _note(shown: Sequence[TaskRow]) -> str:
         "n: seeds of a task, or targets of a category, that both finished; parameters are MLP + "
         "encoding; ratios of memory and time are geometric means."
     )
-    methods = {quality.method for row in shown for quality in row.quality}
+    found = [quality for row in shown for quality in row.quality]
+    if any("; " in _sides(quality) for quality in found):
+        text += " An exact fit (∞) counts as the best finite value of the table."
+    methods = {quality.method for quality in found}
     used = " and ".join(TEST_NAMES[m] for m in TEST_NAMES if m in methods)
     if used:
         text += (
@@ -178,12 +181,21 @@ def _quality_line(quality: Quality, row: TaskRow) -> list[Value]:
     return [
         Value(quality.metric.heading),
         Value(str(n), n),
-        Value(f"{fixed(quality.a, places)} → {fixed(quality.b, places)}", quality.b),
+        Value(_sides(quality), quality.b),
         Value(difference, quality.difference.mean),
         Value(MISSING if quality.identical else p_text(quality.adjusted), quality.adjusted),
         Value(f"{quality.wins_a}:{quality.wins_b}", quality.wins_b - quality.wins_a),
         Value(verdict(quality, row)),
     ]
+
+
+def _sides(quality: Quality) -> str:
+    """ "34.67; 1 of 3 ∞ → 31.00": the means of A and B."""
+    texts = []
+    for mean, infinite in ((quality.a, quality.infinite_a), (quality.b, quality.infinite_b)):
+        exact = f"; {infinite} of {quality.cells} ∞" if infinite and math.isfinite(mean) else ""
+        texts.append(fixed(mean, digits(quality.metric)) + exact)
+    return " → ".join(texts)
 
 
 def _cost_lines(cost: Cost) -> list[list[Value]]:

@@ -18,6 +18,7 @@ from encbench.results.store import load_records
 from encbench.suite.config import cell_key, differing
 from encbench.suite.labels import cell_names
 from encbench_leaderboard.board.facts import MetricInfo, cell_settings
+from encbench_leaderboard.board.standings import exact_fits_capped
 from encbench_leaderboard.board.table import Board, TaskBoard, boards
 from encbench_leaderboard.compare.match import (
     find_encoding,
@@ -28,7 +29,7 @@ from encbench_leaderboard.compare.match import (
 )
 from encbench_leaderboard.statistics.holm import holm
 from encbench_leaderboard.statistics.intervals import Interval, intervals
-from encbench_leaderboard.statistics.pairs import ALPHA, p_values, paired_differences
+from encbench_leaderboard.statistics.pairs import ALPHA, magnitude, p_values, paired_differences
 from encbench_leaderboard.statistics.sample import cube, unit_means
 from encbench_leaderboard.statistics.student import detectable
 
@@ -49,6 +50,9 @@ class Quality:
     wins_b: int
     ties: int  # units in which A, B or neither is better
     identical: bool  # whether every pair is equal to the last digit
+    cells: int  # number of pairs of cells
+    infinite_a: int
+    infinite_b: int  # number of infinite values of either side among them
     refused: dict[str, int] = field(default_factory=dict)
     """Number of pairs not compared, by reason (conditions of the metric that differ)."""
     p: float = math.nan
@@ -207,11 +211,12 @@ def _rows(board: Board, pairs: Matched, *, by_entry: bool) -> list[TaskRow]:
     tested: dict[tuple[str, bool], list[_Tested]] = defaultdict(list)
     for task in (*board.categories, *board.tasks):
         together = _together(task, partners)
+        table = _table(task, together)
         if not by_entry:
             together["entry"] = ""
         for entry, own in together.groupby("entry", sort=False):
             finished = own[(own["status"] == "ok") & (own["status|b"] == "ok")]
-            made = [_quality(finished, metric) for metric in task.metrics]
+            made = [_quality(finished, metric, table) for metric in task.metrics]
             for one in made:
                 tested[one[0].metric.name, bool(task.targets)].append(one)
             row = TaskRow(
@@ -253,12 +258,20 @@ def _together(task: TaskBoard, partners: Mapping[int, StoredRecord]) -> pd.DataF
     return sides[0].join(sides[1].add_suffix("|b"))
 
 
+def _table(task: TaskBoard, together: pd.DataFrame) -> pd.DataFrame:
+    """Return the metrics of all cells of A, then those of their partners."""
+    names = ["status", *(f"metric:{metric.name}" for metric in task.metrics)]
+    partners = together[[f"{name}|b" for name in names]].set_axis(names, axis=1)
+    return pd.concat([task.cells[names], partners])
+
+
 _Tested = tuple[Quality, np.ndarray, float]
-"""A quality, its differences B − A (units,), and the largest absolute value of A."""
+"""A quality, its differences B − A (units,), and the largest finite absolute value."""
 
 
-def _quality(finished: pd.DataFrame, metric: MetricInfo) -> _Tested:
-    """Compare one metric of one entry, without the test, which ``_test`` adds."""
+def _quality(finished: pd.DataFrame, metric: MetricInfo, table: pd.DataFrame) -> _Tested:
+    """Compare one metric of one entry, without the test, which ``_test`` adds; ``table``: the cells
+    whose best finite value stands for an exact fit."""
     column, under = f"metric:{metric.name}", f"under:{metric.name}"
     valued = finished[finished[column].notna() & finished[f"{column}|b"].notna()]
     # MS-SSIM of three scales and MS-SSIM of four are not comparable.
@@ -273,10 +286,14 @@ def _quality(finished: pd.DataFrame, metric: MetricInfo) -> _Tested:
         refused[f"{metric.title}: taken under {several}, which have no common mean"] = len(paired)
         paired = paired[:0]
     a, b = (paired[name].to_numpy(np.float64) for name in (column, f"{column}|b"))
-    paired = paired.assign(entry="both", gap=paired_differences(b, a))
-    sides = [cube(paired, name, ["both"]).values for name in (column, f"{column}|b", "gap")]
-    means = [intervals(values)[0] for values in sides]
-    units = unit_means(sides[2])[0]
+    sides = pd.DataFrame({"entry": np.repeat(["A", "B"], len(a)), column: np.append(a, b)})
+    capped = exact_fits_capped(sides.assign(status="ok"), metric, table)
+    counted_a, counted_b = np.split(capped, 2)
+    gap = paired_differences(counted_b, counted_a)
+    paired = paired.assign(entry="both", a=counted_a, b=counted_b, gap=gap)
+    values = [cube(paired, name, ["both"]).values for name in ("a", "b", "gap")]
+    means = [intervals(of)[0] for of in values]
+    units = unit_means(values[2])[0]
     units = units[~np.isnan(units)]
     better = metric.sign * units
     varies = len(units) > 1 and np.isfinite(units).all()
@@ -290,9 +307,12 @@ def _quality(finished: pd.DataFrame, metric: MetricInfo) -> _Tested:
         wins_b=int((better > 0).sum()),
         ties=int((better == 0).sum()),
         identical=bool(len(a) and (a == b).all()),
+        cells=len(a),
+        infinite_a=int(np.isinf(a).sum()),
+        infinite_b=int(np.isinf(b).sum()),
         refused=refused,
     )
-    return quality, units, float(np.nan_to_num(np.abs(sides[0]), posinf=0.0).max())
+    return quality, units, float(magnitude(counted_a, counted_b).max(initial=0.0))
 
 
 def _test(family: Sequence[_Tested]) -> None:
