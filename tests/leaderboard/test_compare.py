@@ -450,6 +450,23 @@ def test_an_exact_fit_counts_as_in_the_standings(results: Results) -> None:
     )
 
 
+def test_rows_that_were_not_tested_are_counted_as_such(results: Results) -> None:
+    at = {"points": 0, "pictures": False, "curves": False}
+    for task, value in {"smooth": 30.0, "equal": 31.0, "failed": None}.items():
+        ended = {} if value else {"status": "diverged", "error": diverged(7)}
+        results.add("a", task=task, psnr=31.0, **at)
+        results.add("b", task=task, psnr=value, **at, **ended)
+    page = comparison_page(compare_encodings("a", "b", results.directory))
+    assert (
+        markdown(page, {}, "page", "page.md")[""]
+        .rstrip()
+        .endswith(
+            "3 rows by their first metric: B better on 0, A better on 0, no difference found on 0, "
+            "equal to the last digit on 1, not tested on 1, not compared on 1."
+        )
+    )
+
+
 def test_an_infinite_error_makes_the_mean_infinite(results: Results) -> None:
     for seed, error in enumerate((0.1, 0.2, math.inf)):
         for encoding, value in (("a", error), ("b", 0.3)):

@@ -114,32 +114,40 @@ def _note(shown: Sequence[TaskRow]) -> str:
 
 
 def _summary(first: Sequence[Quality]) -> str:
-    better = Counter("equal" if quality.identical else quality.better for quality in first)
-    return (
-        f"{len(first)} rows by their first metric: B better on {better['B']}, A better on "
-        f"{better['A']}, no difference found on {better['']}, equal on {better['equal']}."
-    )
+    found = Counter(map(_outcome, first))
+    counted = ["B better", "A better", "no difference found", EQUAL]
+    counted += [name for name in ("not tested", "not compared") if found[name]]
+    texts = (f"{name} on {found[name]}" for name in counted)
+    return f"{len(first)} rows by their first metric: {', '.join(texts)}."
+
+
+def _outcome(quality: Quality) -> str:
+    """The result of the test in a few words, with which ``verdict`` begins."""
+    if not quality.difference.units:
+        return "not compared"
+    if quality.identical:
+        return EQUAL
+    if math.isnan(quality.p):
+        return "not tested"
+    return f"{quality.better} better" if quality.better else "no difference found"
 
 
 def verdict(quality: Quality, row: TaskRow) -> str:
     """Return the result of the test in words."""
-    units = quality.difference.units
+    outcome, units = _outcome(quality), quality.difference.units
     unit = "target" if row.category else "pair"
-    if not units:
-        if quality.refused:
-            return "not compared: taken under other conditions"
-        return "not compared: no pair finished with a value"
-    if quality.identical:
-        return EQUAL
-    if math.isnan(quality.p):
-        return f"not tested: {'infinite values' if units > 1 else f'one {unit}'}"
-    if quality.better:
-        return f"{quality.better} better"
+    if outcome == "not compared":
+        other = "taken under other conditions"
+        return f"{outcome}: {other if quality.refused else 'no pair finished with a value'}"
+    if outcome == "not tested":
+        return f"{outcome}: {'infinite values' if units > 1 else f'one {unit}'}"
+    if outcome != "no difference found":
+        return outcome
     size = fixed(quality.detectable, digits(quality.metric))
     if float(size) == 0:
         size = significant(quality.detectable, 1)
     size = f"{size} {quality.metric.unit}".rstrip()
-    return f"no difference found; {plural(units, unit)} detect {size} with 80 % power"
+    return f"{outcome}; {plural(units, unit)} detect {size} with 80 % power"
 
 
 def _table(rows: Sequence[TaskRow], report: Report, *, quality: bool) -> Table:
