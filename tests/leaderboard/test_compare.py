@@ -419,7 +419,7 @@ def test_every_number_of_the_table_stands_under_its_heading(
     }
     assert cells["PSNR [dB] ↑"]["sides"].text == "30.36 → 31.38"
     assert cells["parameters"]["sides"].text == "265,731 + 12,000 → 132,365 + 1,000"
-    assert cells["parameters"]["difference"].text == "×0.48"
+    assert cells["parameters"]["difference"].text == "×0.480"
     for name in ("parameters", "peak memory"):
         assert not cells[name]["verdict"].text
     shown = run(str(results.directory), str(other.directory), columns="80").output.splitlines()
@@ -448,6 +448,17 @@ def test_an_exact_fit_counts_as_in_the_standings(results: Results) -> None:
     assert "An exact fit (∞) counts as the best finite value of the table." in " ".join(
         shown.split()
     )
+
+
+def test_small_and_large_ratios_of_parameters_are_told_apart(results: Results) -> None:
+    for encoding, width in (("a", 1_000), ("b", 2_400_000)):
+        put(results, encoding, 0, 30.0, parameters={"mlp": 0, "encoding": width})
+    found = {}
+    for pair in (("a", "b"), ("b", "a")):
+        page = comparison_page(compare_encodings(*pair, results.directory))
+        (table,) = (block for block in page.blocks if isinstance(block, Table))
+        found[pair] = [row.values[3].text for row in table.rows if "param" in row.values[0].text]
+    assert found == {("a", "b"): ["×2,400"], ("b", "a"): ["×0.000417"]}
 
 
 def test_rows_that_were_not_tested_are_counted_as_such(results: Results) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -185,12 +185,12 @@ def _table(rows: Sequence[TaskRow], report: Report, *, quality: bool) -> Table:
 
 def _quality_line(quality: Quality, row: TaskRow) -> list[Value]:
     places, n = digits(quality.metric), quality.difference.units
-    difference = "0" if quality.identical else _interval(quality.difference, f"+.{places}f")
+    difference = _interval(quality.difference, lambda value: f"{value:+.{places}f}")
     return [
         Value(quality.metric.heading),
         Value(str(n), n),
         Value(_sides(quality), quality.b),
-        Value(difference, quality.difference.mean),
+        Value("0" if quality.identical else difference, quality.difference.mean),
         Value(MISSING if quality.identical else p_text(quality.adjusted), quality.adjusted),
         Value(f"{quality.wins_a}:{quality.wins_b}", quality.wins_b - quality.wins_a),
         Value(verdict(quality, row)),
@@ -215,7 +215,7 @@ def _cost_lines(cost: Cost) -> list[list[Value]]:
     return [
         [
             *(Value("parameters"), NONE, Value(a if a == b else f"{a} → {b}", total_b)),
-            Value(MISSING if math.isnan(ratio) else f"×{ratio:.2f}", ratio),
+            Value(MISSING if math.isnan(ratio) else f"×{_factor(ratio)}", ratio),
             *[NONE] * 3,
         ],
         [Value("peak memory"), *_ratio(cost.memory), Value("")],
@@ -228,15 +228,20 @@ def _cost_lines(cost: Cost) -> list[list[Value]]:
 
 
 def _ratio(found: Interval) -> list[Value]:
-    text = _interval(found, ".2f")
+    text = _interval(found, _factor)
     shown = Value(text if text == MISSING else f"×{text}", found.mean)
     return [Value(str(found.units), found.units), NONE, shown, NONE, NONE]
 
 
-def _interval(found: Interval, form: str) -> str:
+def _factor(ratio: float) -> str:
+    """A ratio B / A: "0.00240", "1.52", "1,234"."""
+    return count(ratio) if ratio >= 100 else significant(ratio)
+
+
+def _interval(found: Interval, shown: Callable[[float], str]) -> str:
     if math.isnan(found.mean):
         return MISSING
-    mean, low, high = (with_minus(f"{x:{form}}") for x in (found.mean, found.low, found.high))
+    mean, low, high = (with_minus(shown(x)) for x in (found.mean, found.low, found.high))
     # A no-break space keeps the interval on one line.
     return f"{mean} [{low},\u00a0{high}]" if found.method else mean
 
