@@ -486,6 +486,7 @@ def test_an_infinite_error_makes_the_mean_infinite(results: Results) -> None:
     report = compare_encodings("a", "b", results.directory)
     quality = only(report).quality[0]
     assert (quality.a, quality.difference.mean) == (math.inf, -math.inf)
+    assert re.search("∞ → 0.3000 +−∞ ", run("a", "b", "--in", str(results.directory)).stdout)
     assert said(report) == "not tested: infinite values"
 
 

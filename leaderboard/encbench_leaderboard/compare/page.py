@@ -185,7 +185,9 @@ def _table(rows: Sequence[TaskRow], report: Report, *, quality: bool) -> Table:
 
 def _quality_line(quality: Quality, row: TaskRow) -> list[Value]:
     places, n = digits(quality.metric), quality.difference.units
-    difference = _interval(quality.difference, lambda value: f"{value:+.{places}f}")
+    difference = _interval(
+        quality.difference, lambda value: f"{value:+.{places}f}".replace("inf", "∞")
+    )
     return [
         Value(quality.metric.heading),
         Value(str(n), n),
