@@ -20,6 +20,7 @@ from encbench.errors import UsageError, plural
 from encbench.results.kernel_summary import LinearizedTraining, SpectrumSummary
 from encbench.results.records import Record, StoredRecord
 from encbench.results.store import load_records
+from encbench.results.value_text import quantity
 from encbench.suite.config import cell_key
 from encbench.suite.labels import told_apart
 
@@ -114,8 +115,7 @@ def _place(record: Record) -> tuple[str, bool, float, str, int]:
 def _value(metric: MetricValue | None) -> str:
     if metric is None or metric.value is None:
         return "–"
-    digits = 2 if metric.unit == "dB" else 4
-    return f"{metric.value:.{digits}f} {metric.unit}".rstrip()
+    return quantity(metric.value, metric)
 
 
 def _print_summary(console: Console, stored: StoredRecord, *, trace: bool) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import math
 
 import pytest
+from encbench_leaderboard.board.facts import MetricInfo
 from rich.console import Console
 from torch import Tensor
 
@@ -13,8 +15,10 @@ from encbench import Encoding, run_suite
 from encbench.cli.console import print_line
 from encbench.cli.progress import RunProgress, _line_of
 from encbench.cli.show import show
+from encbench.contracts.metric import MetricValue
 from encbench.errors import printable
 from encbench.results.records import ErrorInfo
+from encbench.results.value_text import value_text
 from tests.leaderboard.results import Results
 from tests.sample_plugin import Wave, module, registry_of
 
@@ -114,6 +118,31 @@ def test_one_record_is_a_summary_of_it(results, capsys):
     assert "31.50 dB" in text
     assert "NTK, end" in text
     assert "schema_version" not in text
+
+
+@pytest.mark.parametrize(
+    ("unit", "direction", "value", "of", "expected"),
+    [
+        ("", "lower", 4.071e-4, None, "0.0004071"),
+        ("", "lower", 2.2e-5, None, "2.200e-5"),
+        ("", "lower", 2.48e-6, 2.2e-5, "0.248e-5"),
+        ("px", "lower", 1234567.0, None, "1.235e6"),
+        ("", "lower", 9.9999e-4, None, "0.001000"),
+        ("", "lower", 0.0, None, "0.000"),
+        ("", "lower", math.inf, 2.2e-5, "∞"),
+        ("", "higher", 2.2e-5, None, "0.0000"),
+        ("dB", "lower", -0.123, None, "−0.12"),
+    ],
+)
+def test_errors_have_significant_digits_and_scores_decimals(unit, direction, value, of, expected):
+    assert value_text(value, MetricInfo("m", unit, direction), of) == expected
+
+
+def test_small_errors_are_shown(results, capsys):
+    metrics = {"relative_l2": MetricValue(value=4.071e-4, direction="lower")}
+    results.add("ffe", curve="relative_l2", metrics=metrics)
+    show(results.directory, None, everything=False, as_json=False)
+    assert "0.0004071" in capsys.readouterr().out
 
 
 def test_no_line_of_the_program_commands_the_terminal(capsys):

@@ -14,7 +14,7 @@ from encbench_leaderboard.board.table import TaskBoard, boards
 from encbench_leaderboard.report.blocks import Text
 from encbench_leaderboard.report.build import describe, load_board
 from encbench_leaderboard.report.notes import metric_notes, statistics_notes
-from encbench_leaderboard.report.standings_table import rank_text
+from encbench_leaderboard.report.standings_table import rank_text, standings_columns
 from encbench_leaderboard.report.tables import adjacent_table
 from encbench_leaderboard.report.verdict import TUNING_GAINS, caveats, protocol, verdict_on
 
@@ -97,6 +97,19 @@ def test_of_a_metric_that_should_be_low_the_lowest_leads(results: Results) -> No
             results.add(encoding, seed=seed, curve="chamfer_l1", metrics=metric, **QUICK)
     text = verdict_on(board_of(results))
     assert text.startswith("**`a` leads**: 0.2005 (95 % interval 0.19")
+
+
+def test_small_errors_have_their_digits(results: Results) -> None:
+    for encoding, values in {"a": (2.1e-5, 2.3e-5, 2.2e-5), "b": (4.1e-5, 4.5e-5, 4.2e-5)}.items():
+        for seed, value in enumerate(values):
+            metric = {"relative_l2": MetricValue(value=value, direction="lower")}
+            results.add(encoding, seed=seed, curve="relative_l2", metrics=metric, **QUICK)
+    task = board_of(results)
+    text = "2.067e-5 (95 % interval 1.780e-5 to 2.354e-5, p = 0.001"
+    assert verdict_on(task).startswith(f"**`a` leads**: {text}")
+    (quality,) = (c for c in standings_columns(task) if c.column.name == "relative_l2")
+    value = quality.value(task.rows[0])
+    assert (value.text, value.sort) == ("2.200e-5 ± 0.248e-5", pytest.approx(2.2e-5))
 
 
 def test_survivors_of_divergence_do_not_lead_as_if_nothing_had_failed(results: Results) -> None:

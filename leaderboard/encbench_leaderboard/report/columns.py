@@ -11,14 +11,13 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from encbench.results.value_text import value_text
 from encbench_leaderboard.board.facts import STATISTICS, Facts, MetricInfo, curve_metrics
 from encbench_leaderboard.report.blocks import Column, Row, Table, Value
 from encbench_leaderboard.report.format import (
     MISSING,
     count,
-    digits,
     eigenvalue,
-    fixed,
     seconds,
     significant,
 )
@@ -161,7 +160,7 @@ def best_columns(
     if len(found) != 1:
         return []
     (metric,) = found
-    places = partial(fixed, digits=digits(metric))
+    places = partial(value_text, metric=metric)
 
     def of(name: str) -> Callable[[Standing], float | None]:
         return lambda row: row[name] if shown(row) else None

@@ -17,6 +17,7 @@ from encbench.cli.cite import bibtex_of, entry_from_source
 from encbench.errors import EncbenchError, plural
 from encbench.plugins.registry import default_registry
 from encbench.results.records import Record
+from encbench.results.value_text import value_text
 from encbench.suite.protocol import batch
 from encbench_leaderboard.board.facts import Facts
 from encbench_leaderboard.board.table import TaskBoard
@@ -34,8 +35,6 @@ from encbench_leaderboard.report.columns import (
 from encbench_leaderboard.report.format import (
     code,
     code_block,
-    digits,
-    fixed,
     one_line,
     plain,
 )
@@ -101,7 +100,7 @@ def _settings(record: Record) -> str:
 def _cells_table(
     task: TaskBoard, folder: str, listed: Sequence[Facts], total: int, machines: bool
 ) -> Table:
-    decimals = partial(fixed, digits=digits(task.primary))
+    decimals = partial(value_text, metric=task.primary)
     cells = [
         task.cell_rows[id(one)] | {"stored": one.stored, "machine": one.source.machine}
         for one in listed

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from encbench.errors import with_minus
+from encbench.results.value_text import fixed as fixed
 from encbench_leaderboard.board.facts import MetricInfo
 from encbench_leaderboard.statistics.pairs import ALPHA
 
@@ -35,23 +36,9 @@ def link_to(path: str) -> str:
     return quote(os.fsencode(path))
 
 
-def fixed(value: float, digits: int = 2) -> str:
-    """A number with a fixed number of decimals; "∞" if infinite, "–" if NaN."""
-    if math.isnan(value):
-        return MISSING
-    if math.isinf(value):
-        return "∞" if value > 0 else "−∞"
-    return with_minus(f"{value:.{digits}f}")
-
-
 def digits(metric: MetricInfo) -> int:
     """Number of decimals with which a metric is shown."""
     return 2 if metric.unit == "dB" else 4
-
-
-def quantity(value: float, metric: MetricInfo) -> str:
-    """A metric's value with its unit: "33.65 dB"."""
-    return f"{fixed(value, digits(metric))} {metric.unit}".rstrip()
 
 
 def significant(value: float, digits: int = 3) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from encbench.errors import plural
+from encbench.results.value_text import quantity
 from encbench_leaderboard.board.facts import MetricInfo
 from encbench_leaderboard.board.no_network import HELD_OUT, surely_better, without_network
 from encbench_leaderboard.board.overview import OverTasks, Overview
@@ -21,7 +22,7 @@ from encbench_leaderboard.board.table import (
     not_measured,
 )
 from encbench_leaderboard.report.blocks import Table, Text
-from encbench_leaderboard.report.format import code, count, listed, p_equals, plain, quantity
+from encbench_leaderboard.report.format import code, count, listed, p_equals, plain
 from encbench_leaderboard.report.standings_table import why_unfinished
 from encbench_leaderboard.report.tables import TEST_NAMES
 from encbench_leaderboard.statistics.across import FEWEST_TASKS

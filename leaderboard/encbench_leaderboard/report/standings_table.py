@@ -10,6 +10,7 @@ from operator import itemgetter
 
 from encbench import errors
 from encbench.results.records import Record
+from encbench.results.value_text import value_text
 from encbench_leaderboard.board.facts import Facts, MetricInfo
 from encbench_leaderboard.board.no_network import NoNetwork, without_network
 from encbench_leaderboard.board.table import TaskBoard, conditions_met, metric_conditions
@@ -31,8 +32,6 @@ from encbench_leaderboard.report.columns import (
 from encbench_leaderboard.report.format import (
     MISSING,
     count,
-    digits,
-    fixed,
     one_line,
     significant,
     span,
@@ -156,11 +155,11 @@ def _quality(task: TaskBoard, metric: MetricInfo, mixed: bool) -> Source[Standin
 
 def _mean_text(row: Standing, metric: MetricInfo) -> str:
     """A row's mean with its 95 % interval, and numbers of cells without or with special values."""
-    column, places = f"metric:{metric.name}", digits(metric)
-    shown = fixed(row[column], places)
+    column = f"metric:{metric.name}"
+    shown = value_text(row[column], metric)
     low, high = row[f"{column}|low"], row[f"{column}|high"]
     if row[f"{column}|interval"] == "t":
-        shown += f" ± {fixed((high - low) / 2, places)}"
+        shown += f" ± {value_text((high - low) / 2, metric, of=row[column])}"
     without, infinite = int(row["n"] - row[f"{column}|n"]), row[f"{column}|infinite"]
     if without:
         shown += f"; {without} of {row['n']} {MISSING}"
@@ -236,5 +235,5 @@ def _no_network(task: TaskBoard, method: NoNetwork, columns: Sequence[Column]) -
     for metric in task.metrics:
         value = method.values.get(metric.name, math.nan)
         if not math.isnan(value):
-            found[metric_column(metric)] = Value(fixed(value, digits(metric)), value)
+            found[metric_column(metric)] = Value(value_text(value, metric), value)
     return [found.get(column.name, NO_VALUE) for column in columns]

@@ -13,6 +13,7 @@ import numpy as np
 
 from encbench.errors import with_minus
 from encbench.results.kernel_summary import SpectrumSummary
+from encbench.results.value_text import value_text
 from encbench.runs.tuning_report import Summary, TunedEncoding, TuneResult
 from encbench.suite.config import differing
 from encbench.suite.labels import shortened
@@ -48,7 +49,6 @@ from encbench_leaderboard.report.columns import (
 from encbench_leaderboard.report.format import (
     MISSING,
     count,
-    digits,
     eigenvalue,
     fixed,
     p_text,
@@ -88,7 +88,7 @@ def _of_group(number: int, group: TaskBoard, names: Sequence[str]) -> Source[int
     table, metric = group.standings, group.primary
     found = zip(table["entry"], table[f"metric:{metric.name}"], table["n"], strict=True)
     values = {
-        entry: Value(fixed(mean, digits(metric)), mean) if n else Value("did not finish")
+        entry: Value(value_text(mean, metric), mean) if n else Value("did not finish")
         for entry, mean, n in found
     }
     column = Column(group.slug, f"{number}. {metric.heading}", help=group.label)
@@ -105,14 +105,16 @@ def adjacent_table(task: TaskBoard) -> Table | None:
     with np.errstate(invalid="ignore"):
         differences = intervals(paired_differences(capped[:-1], capped[1:]))
     unit = f" [{task.primary.unit}]" if task.primary.unit else ""
-    decimals = partial(fixed, digits=digits(task.primary))
+    decimals = partial(value_text, metric=task.primary)
     level = ALPHA / pairs.tested
 
     def interval(pair: int) -> Value:
         found = gap(pair)
         if not found.method:
             return NO_VALUE
-        return Value(f"{decimals(found.low)} to {decimals(found.high)}", found.low)
+        widest = max(found.high, -found.low)
+        low, high = (decimals(end, of=widest) for end in (found.low, found.high))
+        return Value(f"{low} to {high}", found.low)
 
     def power(pair: int) -> float:
         return detectable(float(pairs.deviation[pair]), int(pairs.units[pair]), level)
@@ -159,7 +161,7 @@ def budget_table(task: TaskBoard, found: Mapping[str, Sequence[Course]]) -> Tabl
     finished_on = on_common_finished(found) if task.targets else found
     if task.targets:
         found = on_common_units(found)
-    shown = partial(fixed, digits=digits(task.primary))
+    shown = partial(value_text, metric=task.primary)
     unit = f" {task.primary.unit}" if task.primary.unit else ""
 
     def after(part: float) -> Callable[[str], float]:

@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 
 from encbench.errors import plural, with_minus
+from encbench.results.value_text import quantity, value_text
 from encbench.runs.tuning_report import TuneResult
 from encbench.suite.protocol import batch, protocol_parts, rate_in_words, several
 from encbench_leaderboard.board.facts import Facts
@@ -20,11 +21,8 @@ from encbench_leaderboard.report.columns import Standing
 from encbench_leaderboard.report.format import (
     code,
     count,
-    digits,
-    fixed,
     p_equals,
     plain,
-    quantity,
     seconds,
     significant,
     span,
@@ -194,7 +192,8 @@ def _ahead(task: TaskBoard, found: Lead) -> str:
     how much the better one of the two is better."""
     assert found.gap is not None, "something is below the best, or better"
     gap = found.gap
-    shown = partial(fixed, digits=digits(task.primary))
+    of = max(map(abs, (gap.low, gap.high))) if gap.method else gap.mean
+    shown = partial(value_text, metric=task.primary, of=of)
     sign = 1 if gap.mean > 0 else -1
     facts = []
     if gap.method:
@@ -204,7 +203,7 @@ def _ahead(task: TaskBoard, found: Lead) -> str:
         facts.append(f"{p_equals(found.p)} after Holm's correction")
         facts.append(f"n = {plural(gap.units, task.unit)}")
     how = f" ({', '.join(facts)})" if facts else ""
-    return f"{quantity(abs(gap.mean), task.primary)}{how}"
+    return f"{quantity(abs(gap.mean), task.primary, of)}{how}"
 
 
 def _cost(task: TaskBoard, found: Lead) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from encbench.results.records import StoredRecord
+from encbench.results.value_text import quantity, value_text
 from encbench_leaderboard.board.facts import Facts
 from encbench_leaderboard.board.overview import Overview
 from encbench_leaderboard.board.table import TaskBoard
@@ -33,7 +34,7 @@ from encbench_leaderboard.report.figures.selection import (
     first_cells,
     has_arrays,
 )
-from encbench_leaderboard.report.format import code, digits, fixed, listed, plain
+from encbench_leaderboard.report.format import code, fixed, listed, plain
 
 TARGET = "target"
 TRAINING = "training"
@@ -166,6 +167,9 @@ def _caption(task: TaskBoard, stored: StoredRecord) -> str:
     for metric in task.metrics[:2]:
         recorded = stored.record.metrics.get(metric.name)
         if recorded is not None and recorded.value is not None:
+            if metric.unit != "dB" and not metric.can_collapse:
+                numbers.append(quantity(recorded.value, metric))
+                continue
             places = 1 if metric.unit == "dB" else 3
             # 0.99987 is no exact fit
             while metric.can_collapse and recorded.value < 1 == round(recorded.value, places):
@@ -272,7 +276,7 @@ def _column(
         if entry not in finished:
             made[entry] = Thumbnail(_ends_in_words(group.facts_of_entry(entry)))
             continue
-        text = fixed(finished[entry][f"metric:{group.primary.name}"], digits(group.primary))
+        text = value_text(finished[entry][f"metric:{group.primary.name}"], group.primary)
         standing = (last - ranks[entry]) / (last - 1) if last > 1 else math.nan
         facts = task.facts_of_entry(entry)
         stored = next((one.stored for one in facts if one.status == "ok"), None)

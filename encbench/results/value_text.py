@@ -1,0 +1,56 @@
+"""Numbers as text: with fixed decimals, or as fits a metric's unit and direction."""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+from encbench.errors import with_minus
+
+DIGITS = 4
+"""Significant digits of errors and other values without a scale of their own."""
+
+
+class Measured(Protocol):
+    """A metric, or a value of one."""
+
+    @property
+    def unit(self) -> str: ...
+    @property
+    def direction(self) -> str: ...
+
+
+def fixed(value: float, digits: int = 2, sign: str = "") -> str:
+    """A number with a fixed number of decimals; "∞" if infinite, "–" if NaN. With "+" for ``sign``,
+    positive numbers have one."""
+    if math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return f"{sign}∞" if value > 0 else "−∞"
+    return with_minus(f"{value:{sign}.{digits}f}")
+
+
+def value_text(value: float, metric: Measured, of: float | None = None, sign: str = "") -> str:
+    """A metric's value without its unit: dB with two decimals, scores in [0, 1] with four, and
+    errors, of which no size is usual, with four significant digits: "0.0004071", "2.200e-5".
+
+    Args:
+        of: the number whose digits and power of ten are taken, such as the mean beside its
+            interval; default: the value itself.
+        sign: as in ``fixed``.
+    """
+    if metric.unit == "dB":
+        return fixed(value, 2, sign)
+    if metric.direction == "higher" and not metric.unit:
+        return fixed(value, 4, sign)
+    of = value if of is None else of
+    rounded = f"{of:.{DIGITS - 1}e}"
+    power = int(rounded.partition("e")[2]) if math.isfinite(of) else 0
+    if not math.isfinite(value) or -5 < power < 6:
+        return fixed(value, max(0, DIGITS - 1 - power), sign)
+    return f"{fixed(value / 10.0**power, DIGITS - 1, sign)}e{power}"
+
+
+def quantity(value: float, metric: Measured, of: float | None = None) -> str:
+    """A metric's value with its unit: "33.65 dB"."""
+    return f"{value_text(value, metric, of)} {metric.unit}".rstrip()
