@@ -123,6 +123,17 @@ def test_what_is_better_when_lower_wins_with_less(results: Results) -> None:
     assert said(report) == "B better"
 
 
+def test_small_errors_have_their_digits(results: Results) -> None:
+    for encoding, values in {"a": (2.1e-5, 2.3e-5, 2.2e-5), "b": (4.1e-5, 4.5e-5, 4.2e-5)}.items():
+        for seed, value in enumerate(values):
+            metrics = {"relative_l2": MetricValue(value=value, direction="lower")}
+            put(results, encoding, seed, 30.0, curve="relative_l2", metrics=metrics)
+    page = comparison_page(compare_encodings("a", "b", results.directory))
+    shown = markdown(page, {}, "page", "page.md")[""]
+    assert "2.200e-5 → 4.267e-5" in shown
+    assert "+2.067e-5 [+1.780e-5,\u00a0+2.354e-5]" in shown
+
+
 def test_noise_is_no_difference_and_says_what_could_have_been_seen(results: Results) -> None:
     for seed, (x, y) in enumerate([(30.0, 30.5), (31.0, 30.2), (30.4, 30.6)]):
         put(results, "a", seed, x)

@@ -6,18 +6,18 @@ import dataclasses
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import groupby
 from typing import Any
 
 from encbench.errors import plural, with_minus
+from encbench.results.value_text import value_text
 from encbench_leaderboard.compare.result import Change, Cost, Quality, Report, TaskRow
 from encbench_leaderboard.report.blocks import Block, Column, Page, Row, Table, Text, Value
 from encbench_leaderboard.report.format import (
     MISSING,
     code,
     count,
-    digits,
-    fixed,
     p_text,
     plain,
     significant,
@@ -143,8 +143,8 @@ def verdict(quality: Quality, row: TaskRow) -> str:
         return f"{outcome}: {'infinite values' if units > 1 else f'one {unit}'}"
     if outcome != "no difference found":
         return outcome
-    size = fixed(quality.detectable, digits(quality.metric))
-    if float(size) == 0:
+    size = value_text(quality.detectable, quality.metric)
+    if not size.strip("0."):
         size = significant(quality.detectable, 1)
     size = f"{size} {quality.metric.unit}".rstrip()
     return f"{outcome}; {plural(units, unit)} detect {size} with 80 % power"
@@ -184,10 +184,9 @@ def _table(rows: Sequence[TaskRow], report: Report, *, quality: bool) -> Table:
 
 
 def _quality_line(quality: Quality, row: TaskRow) -> list[Value]:
-    places, n = digits(quality.metric), quality.difference.units
-    difference = _interval(
-        quality.difference, lambda value: f"{value:+.{places}f}".replace("inf", "∞")
-    )
+    n, of = quality.difference.units, quality.difference.largest
+    shown = partial(value_text, metric=quality.metric, of=of, sign="+")
+    difference = _interval(quality.difference, shown)
     return [
         Value(quality.metric.heading),
         Value(str(n), n),
@@ -204,7 +203,7 @@ def _sides(quality: Quality) -> str:
     texts = []
     for mean, infinite in ((quality.a, quality.infinite_a), (quality.b, quality.infinite_b)):
         exact = f"; {infinite} of {quality.cells} ∞" if infinite and math.isfinite(mean) else ""
-        texts.append(fixed(mean, digits(quality.metric)) + exact)
+        texts.append(value_text(mean, quality.metric) + exact)
     return " → ".join(texts)
 
 

@@ -13,7 +13,6 @@ from urllib.parse import quote
 
 from encbench.errors import with_minus
 from encbench.results.value_text import fixed as fixed
-from encbench_leaderboard.board.facts import MetricInfo
 from encbench_leaderboard.statistics.pairs import ALPHA
 
 MISSING = "–"
@@ -34,11 +33,6 @@ def shell_word(name: str) -> str:
 def link_to(path: str) -> str:
     """Quote a relative path for a link, also if it is not valid text."""
     return quote(os.fsencode(path))
-
-
-def digits(metric: MetricInfo) -> int:
-    """Number of decimals with which a metric is shown."""
-    return 2 if metric.unit == "dB" else 4
 
 
 def significant(value: float, digits: int = 3) -> str:

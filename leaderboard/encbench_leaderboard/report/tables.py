@@ -112,9 +112,14 @@ def adjacent_table(task: TaskBoard) -> Table | None:
         found = gap(pair)
         if not found.method:
             return NO_VALUE
-        widest = max(found.high, -found.low)
-        low, high = (decimals(end, of=widest) for end in (found.low, found.high))
+        low, high = (decimals(end, of=found.largest) for end in (found.low, found.high))
         return Value(f"{low} to {high}", found.low)
+
+    def difference(pair: int) -> Value:
+        found = gap(pair)
+        if math.isnan(found.mean):
+            return NO_VALUE
+        return Value(decimals(found.mean, of=found.largest), found.mean)
 
     def power(pair: int) -> float:
         return detectable(float(pairs.deviation[pair]), int(pairs.units[pair]), level)
@@ -140,7 +145,7 @@ def adjacent_table(task: TaskBoard) -> Table | None:
 
     sources: list[Source[int]] = [
         codes("next", "next encoding", lambda pair: pairs.entries[pairs.second[pair]]),
-        numbers("difference", f"difference{unit}", lambda pair: gap(pair).mean, decimals),
+        described("difference", f"difference{unit}", difference),
         described("interval", "95 % interval", interval),
         numbers("pairs", "n", lambda pair: gap(pair).units, str),
         numbers("p", "p (Holm)", lambda pair: float(pairs.adjusted[pair]), p_text),

@@ -192,8 +192,7 @@ def _ahead(task: TaskBoard, found: Lead) -> str:
     how much the better one of the two is better."""
     assert found.gap is not None, "something is below the best, or better"
     gap = found.gap
-    of = max(map(abs, (gap.low, gap.high))) if gap.method else gap.mean
-    shown = partial(value_text, metric=task.primary, of=of)
+    shown = partial(value_text, metric=task.primary, of=gap.largest)
     sign = 1 if gap.mean > 0 else -1
     facts = []
     if gap.method:
@@ -203,7 +202,7 @@ def _ahead(task: TaskBoard, found: Lead) -> str:
         facts.append(f"{p_equals(found.p)} after Holm's correction")
         facts.append(f"n = {plural(gap.units, task.unit)}")
     how = f" ({', '.join(facts)})" if facts else ""
-    return f"{quantity(abs(gap.mean), task.primary, of)}{how}"
+    return f"{quantity(abs(gap.mean), task.primary, gap.largest)}{how}"
 
 
 def _cost(task: TaskBoard, found: Lead) -> str:

@@ -23,6 +23,11 @@ class Interval:
     units: int
     method: Method  # "": no interval, because there is one unit, or a value is infinite
 
+    @property
+    def largest(self) -> float:
+        """Largest absolute value of the mean and the ends, which sets their common digits."""
+        return max(map(abs, (self.low, self.high))) if self.method else abs(self.mean)
+
 
 def intervals(values: np.ndarray, confidence: float = 0.95) -> list[Interval]:
     """Mean over units and its interval, for each row of values (m, units, repeats), NaN if missing.
