@@ -180,6 +180,27 @@ def test_coincident_faces_are_one_surface(solid_of, caplog, faces, method):
     assert f"left out {len(faces) - len(BALL_FACES)} faces that coincide" in caplog.text
 
 
+TWO = trimesh.util.concatenate([BALL, BALL.copy().apply_translation([1.5, 0, 0])])
+SECOND = TWO.faces[len(BALL_FACES) :]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(
+    "again",
+    [[SECOND], [SECOND, SECOND[:, ::-1]], [SECOND, SECOND], [SECOND[:1], SECOND[:1, ::-1]]],
+    ids=["same", "same and back", "twice the same", "one face, same and back"],
+)
+def test_each_place_of_the_surface_counts_once(solid_of, caplog, again, turned):
+    faces = np.concatenate([TWO.faces, *again])
+    right = solid_of(TWO.vertices, TWO.faces)
+    solid = solid_of(TWO.vertices, faces[:, ::-1] if turned else faces)
+    assert len(solid.surface.faces) == len(TWO.faces)
+    assert signed_volume(solid.surface) == pytest.approx(signed_volume(right.surface))
+    assert "coincide" in caplog.text
+    x = points() * 0.98 + 0.01
+    np.testing.assert_array_equal(solid.occupied(x), right.occupied(x))
+
+
 @pytest.mark.parametrize("doubled", [1, 4, 6])
 def test_quadrilaterals_split_along_either_diagonal_coincide(solid_of, caplog, doubled):
     vertices = np.array([(x, y, z) for x in (0, 1) for y in (0, 1) for z in (0, 1)], float)
@@ -196,8 +217,13 @@ def test_solids_that_touch_keep_the_wall_between_them(solid_of, caplog, width):
     x = points() * 0.98 + 0.01
     x = x[(np.abs(x[:, 0] - 0.5) > SHELL) & (np.abs(x[:, 1] - width) > SHELL)]
     expected = (x[:, 0] < 0.5) | (x[:, 1] < width)
-    np.testing.assert_array_equal(solid_of(*mesh).occupied(x), expected)
-    assert not caplog.text
+    solid = solid_of(*mesh)
+    np.testing.assert_array_equal(solid.occupied(x), expected)
+    if width == 1:  # the two triangles of the wall are stored twice, and sampled once
+        assert len(solid.surface.faces) == 22
+        assert "2 other faces coincide" in caplog.text
+    else:
+        assert not caplog.text
 
 
 def double(mesh):
@@ -287,7 +313,8 @@ def test_a_sheet_within_a_solid_bounds_nothing(solid_of, caplog):
     sheet = np.array([[0, 1, 2], [0, 2, 3], [0, 2, 1], [0, 3, 2]])
     solid = solid_of(*joined(box([0, 0, 0], [1, 1, 1]), (corners, sheet)))
     assert solid.occupied(points() * 0.98 + 0.01).all()
-    assert not caplog.text
+    assert len(solid.surface.faces) == 12 + 2
+    assert "2 other faces coincide" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,18 @@ def without_doubles(mesh: Triangles) -> tuple[Triangles, int, int]:
     return Triangles(mesh.vertices, faces), len(mesh.faces) - len(faces), unclear
 
 
+def each_once(mesh: Triangles) -> Triangles:
+    """Keep one face wherever faces coincide, in the direction of most of them."""
+    first, group, copies = unique_faces(mesh.faces)
+    if (copies == 1).all():
+        return mesh
+    sign = np.where(is_odd(mesh.faces), -1, 1)
+    kept = np.sort(first)
+    against = (sign * np.bincount(group, weights=sign)[group])[kept] < 0
+    faces = mesh.faces[kept]
+    return Triangles(mesh.vertices, np.where(against[:, None], faces[:, ::-1], faces))
+
+
 def _without_backs(mesh: Triangles) -> tuple[Flags, int]:
     """(F,) faces without those that face what double-sided faces enclose; how many are unclear."""
     kept = np.ones(len(mesh.faces), np.bool_)

@@ -103,8 +103,11 @@ class SolidSplit:
             x = self.draw((SPLIT_SEED, seed)) if split == "random" else self._cells.nodes
             inside = labels(x)
             # the outermost nodes lie on the walls of the bounding box; formulas decide there, too
-            if split == "grid" and isinstance(truth.solid.occupied, WindingNumber | RayParity):
-                w = np.abs(WindingNumber(truth.solid.surface).numbers(x[inside]))
+            occupied = truth.solid.occupied
+            if split == "grid" and isinstance(occupied, WindingNumber | RayParity):
+                if isinstance(occupied, RayParity):
+                    occupied = WindingNumber(truth.solid.surface)
+                w = np.abs(occupied.numbers(x[inside]))
                 inside[inside] = (w < ON_SURFACE[0]) | (w > ON_SURFACE[1])
             self.fixed = x, inside
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from encbench import DataError
 from encbench_tasks._occupancy.cells import parts_of
-from encbench_tasks._occupancy.doubles import oriented_by_cells, without_doubles
+from encbench_tasks._occupancy.doubles import each_once, oriented_by_cells, without_doubles
 from encbench_tasks._occupancy.reading import read_triangles
 from encbench_tasks._occupancy.triangles import (
     Array,
@@ -58,6 +58,7 @@ class Solid:
     """A solid whose bounding box has 1 as its longest side and is centred in [0, 1]³."""
 
     surface: Triangles
+    """Its mesh; coinciding faces, such as the wall between two solids that touch, count once."""
     low: Array
     """(3,) lower corner of the bounding box."""
     high: Array
@@ -87,7 +88,15 @@ def solid_of_mesh(path: Path, method: Literal["winding", "rays"] = "winding") ->
     mesh, more = oriented(mesh, edges.clashing)
     if edges.clashing:
         edges = edges_of(mesh.faces)
+    surface = each_once(mesh)
     _warn(path, edges, doubled, unclear, min(turned + more, len(mesh.faces)), len(mesh.faces))
+    if again := len(mesh.faces) - len(surface.faces):
+        logger.warning(
+            "%s: %d other faces coincide with others; they count for what is inside, but not for "
+            "where points on the surface are drawn",
+            path,
+            again,
+        )
     if clashing and (unbalanced := _unbalanced(mesh.faces)):
         logger.warning(
             "%s: the parts that meet at %d edges of more than two faces could not be oriented "
@@ -110,7 +119,7 @@ def solid_of_mesh(path: Path, method: Literal["winding", "rays"] = "winding") ->
                 "closed but for small holes"
             )
     if method == "winding":
-        return Solid(mesh, low, high, winding)
+        return Solid(surface, low, high, winding)
     if not edges.watertight:
         raise DataError(
             f"{path}: truth=rays needs a watertight mesh, this one has {edges.open} border and "
@@ -123,7 +132,7 @@ def solid_of_mesh(path: Path, method: Literal["winding", "rays"] = "winding") ->
             "truth=winding does not",
             path,
         )
-    return Solid(mesh, low, high, RayParity(mesh))
+    return Solid(surface, low, high, RayParity(mesh))
 
 
 def _scaled(mesh: Triangles, path: Path) -> Triangles:
