@@ -33,12 +33,16 @@ def _read_off(data: bytes) -> tuple[Array, Indices]:
         raise ValueError("it is binary; save it as text")
     is_plain = lines[0][0].upper() == b"OFF"
     counts, *lines = [row for row in (lines[0][1:], *lines[1:]) if row] or [[]]
+    if is_plain and len(counts) < 2:
+        words = [word for row in (counts, *lines) for word in row]
+        counts, lines = words[:3], [words[3:]]
     if len(counts) < 2:
         raise ValueError("the numbers of vertices and faces are missing")
     vertices, faces = _wholes(counts[:2])
     if min(vertices, faces) < 0:
         raise ValueError(f"it says {vertices} vertices and {faces} faces")
     if len(lines) != vertices + faces and is_plain:
+        lines = [row for row in (counts[3:], *lines) if row]  # a vertex may follow the counts
         lines = _by_words(lines, vertices, faces) or lines
     if len(lines) > vertices + faces:
         raise ValueError(
