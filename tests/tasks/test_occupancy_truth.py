@@ -177,7 +177,15 @@ def test_coincident_faces_are_one_surface(solid_of, caplog, faces, method):
     solid = solid_of(BALL.vertices, faces, method=method)
     assert len(solid.surface.faces) == len(BALL_FACES)
     np.testing.assert_array_equal(solid.occupied(x), right)
-    assert f"left out {len(faces) - len(BALL_FACES)} faces that coincide" in caplog.text
+    assert f"left out {len(faces) - len(BALL_FACES):,} faces that coincide" in caplog.text
+
+
+def test_warnings_of_one_face_are_in_the_singular(solid_of, caplog):
+    solid_of(BALL.vertices, np.concatenate([BALL_FACES[:, [1, 0, 2]], BALL_FACES[:1]]))
+    assert "left out 1 face that coincides with others" in caplog.text
+    caplog.clear()
+    solid_of(BALL.vertices, np.concatenate([BALL_FACES[:1, ::-1], BALL_FACES[1:]]))
+    assert "flipped 1 of 1,280 faces" in caplog.text
 
 
 TWO = trimesh.util.concatenate([BALL, BALL.copy().apply_translation([1.5, 0, 0])])

@@ -13,6 +13,7 @@ import igl
 import numpy as np
 
 from encbench import DataError
+from encbench.errors import plural
 from encbench_tasks._occupancy.cells import parts_of
 from encbench_tasks._occupancy.doubles import each_once, oriented_by_cells, without_doubles
 from encbench_tasks._occupancy.reading import read_triangles
@@ -92,17 +93,17 @@ def solid_of_mesh(path: Path, method: Literal["winding", "rays"] = "winding") ->
     _warn(path, edges, doubled, unclear, min(turned + more, len(mesh.faces)), len(mesh.faces))
     if again := len(mesh.faces) - len(surface.faces):
         logger.warning(
-            "%s: %d other faces coincide with others; they count for what is inside, but not for "
-            "where points on the surface are drawn",
+            "%s: %s with others: counted for what is inside, and not for where points on the "
+            "surface are drawn",
             path,
-            again,
+            plural(again, "other face coincides", "other faces coincide"),
         )
     if clashing and (unbalanced := _unbalanced(mesh.faces)):
         logger.warning(
-            "%s: the parts that meet at %d edges of more than two faces could not be oriented "
+            "%s: the parts that meet at %s of more than two faces could not be oriented "
             "relative to each other; each keeps the orientation that most of its area had",
             path,
-            unbalanced,
+            plural(unbalanced, "edge"),
         )
     low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
     winding = WindingNumber(mesh)
@@ -166,29 +167,31 @@ def _unbalanced(faces: Indices) -> int:
 
 def _warn(path: Path, edges: Edges, doubled: int, unclear: int, turned: int, faces: int) -> None:
     if doubled:
-        logger.warning("%s: left out %d faces that coincide with others", path, doubled)
+        left_out = plural(doubled, "face that coincides", "faces that coincide")
+        logger.warning("%s: left out %s with others", path, left_out)
     if unclear:
         logger.warning(
-            "%s: %d double-sided faces enclose cells that may be inside or outside; they are taken "
-            "as outside",
+            "%s: %s cells that may be inside or outside; they are taken as outside",
             path,
-            unclear,
+            plural(unclear, "double-sided face encloses", "double-sided faces enclose"),
         )
     if edges.open:
         logger.warning(
-            "%s: %d border edges: the mesh has holes; inside is where the generalized winding "
+            "%s: %s: the mesh has holes; inside is where the generalized winding "
             "number is over ½, which closes them smoothly",
             path,
-            edges.open,
+            plural(edges.open, "border edge"),
         )
     if turned:
-        logger.warning("%s: flipped %d of %d faces to face outwards", path, turned, faces)
+        logger.warning(
+            "%s: flipped %s of %s to face outwards", path, f"{turned:,}", plural(faces, "face")
+        )
     if edges.clashing:
         logger.warning(
-            "%s: %d edges whose faces cannot be oriented alike; the winding number counts each "
+            "%s: %s whose faces cannot be oriented alike; the winding number counts each "
             "face as it is",
             path,
-            edges.clashing,
+            plural(edges.clashing, "edge"),
         )
 
 
