@@ -6,11 +6,14 @@ import json
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Collection
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.containers import Lines
 from rich.table import Table
 from rich.text import Text
 
@@ -59,9 +62,35 @@ def literal(text: str) -> Text:
     return Text(printable(text))
 
 
-def breakable(label: str) -> str:
-    """A label that a table can break after its commas."""
-    return re.sub(r",(?=\S)", ", ", label)
+def literal_label(text: str) -> Text:
+    """The same for a label of an entry, broken as ``label_lines`` does."""
+    return Label(printable(text))
+
+
+class _Wrapper(textwrap.TextWrapper):
+    def _split(self, text: str) -> list[str]:
+        # "[96,277]" is one value, and is broken only if it is longer than a line
+        parts = re.split(r"(\s+)|(?<=[,:])(?![^\[(]*[\])])", text)
+        return [
+            piece
+            for part in filter(None, parts)
+            for piece in (re.findall("[^,]*,|[^,]+", part) if len(part) > self.width else [part])
+        ]
+
+
+def label_lines(label: str, width: int, **options: Any) -> list[str]:
+    """Break a label into lines of at most ``width`` characters, at spaces and after commas and
+    colons; ``options`` are those of ``textwrap.wrap``."""
+    return _Wrapper(width, **options).wrap(label)
+
+
+class Label(Text):
+    """A label that is broken after its commas, in whatever width rich gives its column."""
+
+    def wrap(self, console: Console, width: int, **options: Any) -> Lines:
+        lines = label_lines(self.plain, width, drop_whitespace=False)
+        parts = self.divide(accumulate(map(len, lines[:-1])))
+        return Lines(line for part in parts for line in part.wrap(console, width, **options))
 
 
 def duration(seconds: float) -> str:

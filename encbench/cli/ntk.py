@@ -10,9 +10,9 @@ import typer
 from rich.table import Table
 
 from encbench.cli.console import (
-    breakable,
     check_picture,
     literal,
+    literal_label,
     output_console,
     plain_table,
     write_json,
@@ -173,7 +173,7 @@ def _spectra(found: list[Initial], width: int) -> Table:
         summary = item.summary
         assert summary is not None
         table.add_row(
-            literal(breakable(item.encoding)),
+            literal_label(item.encoding),
             f"{summary.maximum:.3g}",
             _value(summary.median),
             _value(summary.minimum),
@@ -206,7 +206,7 @@ def _counts(found: list[Initial]) -> Table:
         counts = [density.count_above(threshold * largest) for threshold in THRESHOLDS]
         trace, error = density.trace()
         table.add_row(
-            literal(breakable(item.encoding)),
+            literal_label(item.encoding),
             f"{largest:.4g}",
             *(f"{count:,.0f} ± {spread:,.0f}" for count, spread in counts),
             f"{trace:.4g} ± {error:.1g}",

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from encbench.cli.console import breakable, facts_table, literal, output_console, plain_table
+from encbench.cli.console import facts_table, literal, literal_label, output_console, plain_table
 from encbench.cli.options import RecordKey
 from encbench.cli.record_arguments import is_record, one_record
 from encbench.contracts.metric import MetricValue
@@ -92,7 +92,7 @@ def _print_list(console: Console, where: Path, *, as_json: bool) -> None:
             seconds = record.durations.get("training")
             table.add_row(
                 record.key[:length],
-                literal(breakable(record.encoding_label + settings[cell_key(record.cell)])),
+                literal_label(record.encoding_label + settings[cell_key(record.cell)]),
                 str(record.cell.seed),
                 literal(_value(record.metrics.get(record.curve))),
                 f"{sum(record.parameters.values()):,}",

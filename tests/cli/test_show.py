@@ -12,7 +12,7 @@ from rich.console import Console
 from torch import Tensor
 
 from encbench import Encoding, run_suite
-from encbench.cli.console import print_line
+from encbench.cli.console import literal_label, plain_table, print_line
 from encbench.cli.progress import RunProgress, _line_of
 from encbench.cli.show import show
 from encbench.contracts.metric import MetricValue
@@ -99,6 +99,14 @@ def test_a_folder_is_listed_by_task_the_best_first_and_labels_break_at_commas(
     assert places == sorted(places)
     assert "hashgrid:levels=8," in text
     assert "30.00 dB" in text
+
+
+def test_labels_break_after_commas_and_colons_and_not_within_lists(capsys):
+    table = plain_table("encoding")
+    table.add_row(literal_label("mpe:levels=12,resolutions=[96,277]"))
+    Console(width=25).print(table)
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert lines == ["encoding", "mpe:levels=12,", "resolutions=[96,277]"]
 
 
 def test_cells_of_a_sweep_are_told_apart(results, capsys, monkeypatch):

@@ -80,6 +80,16 @@ def test_figure_4_has_a_panel_for_each_kind_of_encoding(results: Results) -> Non
     ]
 
 
+def test_figure_4_says_once_which_panels_it_lacks(results: Results) -> None:
+    results.add("mpe", parameters={"mlp": 100, "encoding": 900})
+    (task,) = boards(results.store.records()).tasks
+    missing = line_plots.three_panels(task, {}).missing
+    assert missing == [
+        "Figure 4 has no panel for no encoding, encodings without parameters: no spectrum was "
+        "recorded."
+    ]
+
+
 def test_figure_11_counts_what_is_under_the_floor_at_the_start(results: Results) -> None:
     task = three_kinds(results)
     block = line_plots.at_start(task, {}).draw.args[0]

@@ -127,7 +127,7 @@ def picture(
 
 def test_a_picture_is_wide_and_not_blank(picture: tuple[Figure, np.ndarray]) -> None:
     _, shown = picture
-    assert shown.shape[1] >= 1200
+    assert shown.shape[1] >= 840
     assert np.all(shown[0, 0] == 255), "light background"
     assert (shown.min(axis=2) < 200).mean() > 0.003
     # one number per pixel, since sorting rows of three takes seconds
@@ -554,6 +554,18 @@ def test_of_colours_that_stand_for_values_the_tasks_own_error_is_drawn(results: 
     assert error is not None
     assert np.allclose(error, pixels / 255)
     assert not any("data range" in axes.get_title() for axes in drawn.axes)
+
+
+def test_the_sheet_of_one_encoding_has_no_empty_column(results: Results) -> None:
+    results.add("a")
+    one = draw(results, "sheet")
+    results.add("b")
+    two = draw(results, "sheet")
+    assert one is not None
+    assert two is not None
+    (width, height), (full, same) = one.get_size_inches(), two.get_size_inches()
+    assert (width, height) == pytest.approx((full * 2 / 3, same))
+    assert max(axes.get_position().x1 for axes in one.axes) > 0.95
 
 
 def test_a_prediction_of_another_size_is_left_out(results: Results) -> None:

@@ -97,7 +97,8 @@ def three_panels(task: TaskBoard, looks: Mapping[str, Look]) -> Described:
         ]
         if series:
             panels.append(spectra_panel(entries, series, kind))
-    missing = [f"No spectrum of: {kind}." for kind, members in groups.items() if not members]
+    empty = ", ".join(kind for kind, members in groups.items() if not members)
+    missing = [f"Figure 4 has no panel for {empty}: no spectrum was recorded."] if empty else []
     what = "Spectra in the middle (dashed) and at the end (solid) of training. "
     return _described(
         task, entries, panels, what, {STYLES[when]: when for when in LATER}, missing, looks

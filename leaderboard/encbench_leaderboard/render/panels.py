@@ -18,12 +18,12 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, FixedLocator, LogLocator, NullFormatter, NullLocator
 
+from encbench.cli.console import label_lines
 from encbench.errors import plural
 from encbench.results.level_areas import NAMED, legend_of
 from encbench.results.palette import Look
 from encbench_leaderboard.render.style import figure, legends
 from encbench_leaderboard.report.blocks import Figure, Panel, Series
-from encbench_leaderboard.report.format import label_lines
 
 COLUMNS = 2
 LEGEND = 3

@@ -18,10 +18,10 @@ from matplotlib.patches import Patch, Rectangle
 from PIL import Image
 from scipy.ndimage import uniform_filter
 
+from encbench.cli.console import label_lines
 from encbench.results.record_folder import UNREADABLE
 from encbench_leaderboard.render.style import WIDTH, figure, legends
 from encbench_leaderboard.report.blocks import Pictures, PictureTable, Thumbnail, truth_limits
-from encbench_leaderboard.report.format import label_lines
 
 COLUMNS = 4
 TITLE_POINTS = 8.5
@@ -75,6 +75,7 @@ def picture_grid(
     legend: Sequence[Patch] = (),
     columns: int = COLUMNS,
     bar: str = "",
+    page: float = WIDTH,
 ) -> Drawing:
     """Draw rows of pictures. Call this inside ``style.quiet()``.
 
@@ -83,13 +84,14 @@ def picture_grid(
         legend: what colours mean, in a line below the pictures.
         columns: maximum number of columns.
         bar: label of a colour bar below the pictures, for the colour map that all of them share.
+        page: width of the drawing [inch].
     """
     columns = min(columns, len(pictures))
-    width = WIDTH / columns
+    width = page / columns
     rows = [pictures[start : start + columns] for start in range(0, len(pictures), columns)]
     heights = [(_title_height(row), width * _ratio(row)) for row in rows]
     total = sum(map(sum, heights)) + (LEGEND if legend else 0.0) + (BAR if bar else 0.0)
-    drawn = figure(total, layout=None)
+    drawn = figure(total, width=page, layout=None)
     top = total
     for row, (title, height) in zip(rows, heights, strict=True):
         top -= title + height
@@ -97,7 +99,7 @@ def picture_grid(
             if picture is not None:
                 left, bottom = column * width + GAP / 2, top + GAP / 2
                 axes = drawn.add_axes(
-                    (left / WIDTH, bottom / total, (width - GAP) / WIDTH, (height - GAP) / total)
+                    (left / page, bottom / total, (width - GAP) / page, (height - GAP) / total)
                 )
                 _show(axes, picture)
     if bar:
@@ -161,7 +163,7 @@ def contact_sheet(block: Pictures) -> Drawing | None:
 
     items = len(first) + len(pictures)
     columns = _columns(items)
-    names = legends(list(pictures), 134 // columns, 3)
+    names = legends(list(pictures), 134 // max(columns, 3), 3)
     smooth: dict[str, Any] = {"interpolation": "antialiased"}
     sharp = {"interpolation": "nearest"}
     wholes = [Shown("target\n", target, smooth, (crop.left, crop.top, crop.width, crop.height))]
@@ -178,7 +180,8 @@ def contact_sheet(block: Pictures) -> Drawing | None:
         # ignored for RGB pictures
         looks = smooth | {"cmap": ERROR_MAP, "norm": norm}
         maps.append(Shown("", errors[entry], looks) if entry in errors else None)
-    drawn = picture_grid(stacked([wholes, windows, maps], columns), columns=columns)
+    page = WIDTH * min(columns, 3) / 3  # two columns as wide as if there were three
+    drawn = picture_grid(stacked([wholes, windows, maps], columns), columns=columns, page=page)
     drawn.set_dpi(DPI)
     for axes in drawn.axes[: len(first)]:
         axes.title.set_fontweight("bold")
@@ -224,9 +227,9 @@ def _read(path: Path) -> np.ndarray:
 
 
 def _columns(items: int) -> int:
-    """Number of columns, from 3 to 5, that leaves the fewest places empty."""
+    """Number of columns, up to 5, that leaves the fewest places empty."""
     if items <= 5:
-        return max(items, 3)
+        return items
     return min((4, 5, 3), key=lambda columns: -items % columns)
 
 

@@ -15,7 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from encbench_leaderboard.report.format import label_lines
+from encbench.cli.console import label_lines
 
 WIDTH = 9.0
 """Width of a picture [inch]; shown 900 px wide, a point of type is 1.4 px."""
@@ -56,10 +56,14 @@ def quiet() -> Any:
 
 
 def figure(
-    height: float, *, dpi: int = DPI, layout: Literal["constrained"] | None = "constrained"
+    height: float,
+    *,
+    width: float = WIDTH,
+    dpi: int = DPI,
+    layout: Literal["constrained"] | None = "constrained",
 ) -> Figure:
-    """A white figure of the page's width; height in inches."""
-    drawn = Figure(figsize=(WIDTH, height), dpi=dpi, layout=layout, facecolor="white")
+    """A white figure of the page's width or another one; height and width in inches."""
+    drawn = Figure(figsize=(width, height), dpi=dpi, layout=layout, facecolor="white")
     # With one canvas for layout and drawing, each text is measured once.
     FigureCanvasAgg(drawn)
     return drawn

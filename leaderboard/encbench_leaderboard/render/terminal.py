@@ -5,20 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import accumulate, compress
-from typing import Any
+from itertools import compress
 
 from markdown_it import MarkdownIt
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.containers import Lines
 from rich.markdown import Markdown
 from rich.table import Table as RichTable
 from rich.text import Text as RichText
 
+from encbench.cli.console import Label
 from encbench.errors import plural
 from encbench_leaderboard.report.blocks import Block, Page, Table, Text, Value, shown_first
-from encbench_leaderboard.report.format import label_lines
 
 ALWAYS = ("rank", "encoding", "status")
 """Columns of standings that are never left out."""
@@ -127,18 +125,9 @@ def rich_table(table: Table, width: int) -> RichTable:
     return shown
 
 
-class _Label(RichText):
-    """A label that is broken after its commas, in whatever width rich gives its column."""
-
-    def wrap(self, console: Console, width: int, **options: Any) -> Lines:
-        lines = label_lines(self.plain, width, drop_whitespace=False)
-        parts = self.divide(accumulate(map(len, lines[:-1])))
-        return Lines(line for part in parts for line in part.wrap(console, width, **options))
-
-
 def _label(value: Value) -> RichText:
     rest = value.text.removeprefix(value.emphasis)
-    return _Label.assemble((value.emphasis, "italic"), rest)
+    return Label.assemble((value.emphasis, "italic"), rest)
 
 
 def _width(table: Table, place: int, narrow: bool = False) -> int:

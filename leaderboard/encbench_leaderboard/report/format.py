@@ -6,9 +6,7 @@ import math
 import os
 import re
 import shlex
-import textwrap
 from collections.abc import Iterable, Sequence
-from typing import Any
 from urllib.parse import quote
 
 from encbench.errors import with_minus
@@ -85,23 +83,6 @@ def one_line(text: str, limit: int = 160) -> str:
     """Text on one line, shortened with an ellipsis."""
     line = " ".join(text.split())
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
-
-
-class _Wrapper(textwrap.TextWrapper):
-    def _split(self, text: str) -> list[str]:
-        # "[96,277]" is one value, and is broken only if it is longer than a line
-        parts = re.split(r"(\s+)|(?<=[,:])(?![^\[(]*[\])])", text)
-        return [
-            piece
-            for part in filter(None, parts)
-            for piece in (re.findall("[^,]*,|[^,]+", part) if len(part) > self.width else [part])
-        ]
-
-
-def label_lines(label: str, width: int, **options: Any) -> list[str]:
-    """Break a label into lines of at most ``width`` characters, at spaces and after commas and
-    colons; ``options`` are those of ``textwrap.wrap``."""
-    return _Wrapper(width, **options).wrap(label)
 
 
 def plain(text: str) -> str:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from plotly.colors import sample_colorscale
 
+from encbench.cli.console import label_lines
 from encbench_leaderboard.render.html.data import NEUTRAL, Entries
 from encbench_leaderboard.report.blocks import Axis, Figure, HeatMap, Panel, Series
-from encbench_leaderboard.report.format import label_lines
 
 DASHES = {"solid": "solid", "dashed": "dash", "dotted": "dot", "thin": "solid"}
 SYMBOLS = {
