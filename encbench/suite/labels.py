@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -125,17 +126,19 @@ def settings_text(settings: Mapping[str, Any], keys: Iterable[str]) -> str:
 
 def shortened(setting: str, value: Any) -> str:
     """A setting's value as shown in labels: for an installed plug-in, without the parameters that
-    have their default values."""
+    have their default values, and without its distribution if the name is unique."""
     kind = PLUGGED.get(setting)
     return _shortest(kind, value) if kind and ":" in str(value) else str(value)
 
 
 @lru_cache(maxsize=1024)
 def _shortest(kind: str, text: str) -> str:
-    try:
-        return default_registry().choose(kind, text)[2]
-    except EncbenchError:
-        return text
+    registry, short = default_registry(), text
+    with suppress(EncbenchError):
+        offer, _, short = registry.choose(kind, text)
+        if registry.find(kind, offer.name) is offer:
+            short = short.removeprefix(f"{offer.distribution}:")
+    return short
 
 
 def _plugins(cell: CellConfig) -> dict[str, str]:

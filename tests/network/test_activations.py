@@ -29,6 +29,7 @@ from encbench.plugins.parameters import parameters_of
 from encbench.plugins.registry import default_registry
 from encbench.runs.cell import run_cell
 from encbench.runs.interface import RunOptions
+from encbench.suite import labels
 from encbench.suite.budget import parameters_of_cell
 from encbench.suite.config import NetworkConfig, cell_key
 from tests.ntk.conftest import brute_force, relative_error
@@ -523,3 +524,16 @@ def test_a_plug_in_offers_an_activation(suite: Any) -> None:
         plan(suite_with(suite, activation="softsign:a=-2"), registry)
     with pytest.raises(ParameterError, match=r"There are: .*softsign"):
         plan(suite_with(suite, activation="softplus"), registry)
+
+
+@pytest.mark.parametrize(
+    ("offering", "shown"), [("t", "softsign:a=2.0"), ("tx", "t:softsign:a=2.0")]
+)
+def test_a_label_names_the_distribution_of_an_activation_only_where_several_offer_it(
+    offering: str, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = registry_of(**{d: module(activations={"softsign": Softsign}) for d in offering})
+    monkeypatch.setattr(labels, "default_registry", lambda: registry)
+    labels._shortest.cache_clear()
+    assert labels.shortened("network.activation", "t:softsign:a=2.0") == shown
+    labels._shortest.cache_clear()
