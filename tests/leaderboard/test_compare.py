@@ -548,6 +548,24 @@ def test_settings_that_differ_between_two_entries_are_told(results: Results) -> 
     assert only(report).quality[0].a == 30.0
 
 
+def test_encodings_of_one_sweep_are_compared_under_each_of_its_values(results: Results) -> None:
+    for lr, gap in ((0.5, 1.0), (2.0, -3.0)):
+        for seed in range(3):
+            training = {"epochs": 100, "lr": lr}
+            put(results, "mpe", seed, 30.0 + seed, training=training)
+            put(results, "ffe", seed, 30.0 + 1.1 * seed + gap, training=training)
+    report = compare_encodings("mpe", "ffe", results.directory)
+    found = [(row.entry, row.pairs, row.quality[0].difference.mean) for row in report.rows]
+    assert found == [("lr=0.5", 3, pytest.approx(1.1)), ("lr=2.0", 3, pytest.approx(-2.9))]
+    assert not report.settings
+    said = run("mpe", "ffe", "--in", str(results.directory)).stdout
+    assert " settings " in said
+    assert " lr=2.0 " in said
+    put(results, "ffe", 0, 29.0, training={"epochs": 100, "lr": 4.0})
+    with pytest.raises(UsageError, match=r"'ffe' matches several .*have the same choices"):
+        compare_encodings("mpe", "ffe", results.directory)
+
+
 def test_only_cells_of_the_entry_that_is_named_are_compared(results: Results) -> None:
     for task, rates in (("x", (0.1, 0.2)), ("y", (0.2,))):
         for seed in range(2):

@@ -44,9 +44,9 @@ def compare(
 
     Cells of two folders are compared if they differ only in versions of plug-ins and in settings
     named by --despite; what changed is listed. Two encodings are compared on the same tasks and
-    seeds. Differences are B − A with a 95 % interval and a paired test, corrected for the number
-    of rows (Holm). Times are compared only between cells with the same machine, device and number
-    of threads. See docs/statistics.md.
+    seeds, and under each value of a sweep of both. Differences are B − A with a 95 % interval and a
+    paired test, corrected for the number of rows (Holm). Times are compared only between cells with
+    the same machine, device and number of threads. See docs/statistics.md.
 
     \b
     Examples:

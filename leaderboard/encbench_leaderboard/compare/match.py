@@ -11,8 +11,8 @@ from encbench.plugins.selector import parse_selector
 from encbench.results.palette import natural
 from encbench.results.records import Record, StoredRecord
 from encbench.suite.config import PluginRef, cell_key, differing, sorted_json
-from encbench.suite.labels import flatten
-from encbench_leaderboard.board.facts import identity
+from encbench.suite.labels import flatten, settings_text
+from encbench_leaderboard.board.facts import cell_settings, identity
 from encbench_leaderboard.board.table import Board, TaskBoard
 
 SETTINGS = ("training", "network", "ntk")
@@ -166,16 +166,42 @@ def _fits(ref: PluginRef, name: str, parameters: dict[str, Any]) -> bool:
     return named and ref.parameters | parameters == ref.parameters
 
 
-def records_of(text: str, entries: Sequence[str], task: TaskBoard) -> dict[int, StoredRecord]:
-    """Return the cells that a task has of ``entries``, which ``text`` names, by seed.
+BySeed = dict[int, StoredRecord]
+
+
+def sides_of(
+    a: tuple[str, Sequence[str]], b: tuple[str, Sequence[str]], task: TaskBoard
+) -> dict[str, tuple[BySeed, BySeed]]:
+    """Return the cells that a task has of the entries of both sides, each with the text that names
+    them, by the settings that distinguish the entries of a side; "" if there is one entry each.
 
     Raises:
-        UsageError: the task has several of these entries.
+        UsageError: a side has several entries here, and the other not the same choices of settings.
     """
-    here = [entry for entry in entries if task.of_entry(entry)]
-    if len(here) > 1:
+    sides = [
+        {entry: found for entry in entries if (found := task.of_entry(entry))}
+        for _, entries in (a, b)
+    ]
+    by_settings = [_by_settings(here) for here in sides]
+    if max(map(len, sides)) > 1 and (
+        set(by_settings[0]) != set(by_settings[1])
+        or any(len(found) < len(here) for found, here in zip(by_settings, sides, strict=True))
+    ):
+        (text, _), here = max(zip((a, b), sides, strict=True), key=lambda side: len(side[1]))
         raise UsageError(
-            f"{text!r} matches several entries on {task.label}: {'; '.join(here)}; "
-            "give one of them as it is printed here"
+            f"{text!r} matches several entries on {task.label}: {'; '.join(here)}; give one of "
+            "them as it is printed here, or compare encodings that have the same choices of "
+            "settings"
         )
-    return {s.record.cell.seed: s for entry in here for s in task.of_entry(entry)}
+    mine, other = by_settings
+    return {text: (mine.get(text, {}), other.get(text, {})) for text in {**mine, **other}}
+
+
+def _by_settings(entries: Mapping[str, Sequence[StoredRecord]]) -> dict[str, BySeed]:
+    """Records by the settings in which the entries differ, and by seed."""
+    settings = {entry: cell_settings(found[0].record) for entry, found in entries.items()}
+    differ = differing(settings.values())
+    return {
+        settings_text(settings[entry], differ): {s.record.cell.seed: s for s in found}
+        for entry, found in entries.items()
+    }

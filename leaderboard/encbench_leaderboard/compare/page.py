@@ -154,6 +154,8 @@ def _table(rows: Sequence[TaskRow], report: Report, *, quality: bool) -> Table:
     """Return a table with the lines of each row: one per metric, and those of costs."""
     # beside an encoding, p and wins would not fit into 80 characters; the verdict says both
     encoding = [Column("encoding", "encoding", "code")] if report.folder is None else []
+    if any(row.entry for row in report.rows) and not encoding:
+        encoding = [Column("settings", "settings", "code")]
     columns = [
         *encoding,
         Column("quantity", "quantity", "text"),

@@ -13,6 +13,7 @@ import pandas as pd
 
 from encbench.errors import UsageError, plural
 from encbench.results.agreement import environment_changes
+from encbench.results.palette import natural
 from encbench.results.records import Record, StoredRecord
 from encbench.results.store import load_records
 from encbench.suite.config import cell_key, differing
@@ -23,8 +24,8 @@ from encbench_leaderboard.board.table import Board, TaskBoard, boards
 from encbench_leaderboard.compare.match import (
     find_encoding,
     match_cells,
-    records_of,
     results_of,
+    sides_of,
     unmatched,
 )
 from encbench_leaderboard.statistics.holm import holm
@@ -88,7 +89,8 @@ class TaskRow:
     """Two sides on one task, or on a category of tasks."""
 
     task: str
-    entry: str  # the encoding if two folders are compared, else ""
+    entry: str
+    """The encoding if two folders are compared; else the settings that distinguish rows, or ""."""
     category: bool
     targets: int
     within: bool  # whether it is a task of a category, which has a row of its own
@@ -146,7 +148,7 @@ def compare_folders(a: Path, b: Path, despite: Sequence[str] = ()) -> Report:
     report.only_a, report.between = unmatched(only_a, only_b, names[0])
     report.only_b, _ = unmatched(only_b, only_a, names[1])
     if pairs:
-        report.rows = _rows(boards([mine for mine, _ in pairs]), pairs, by_entry=True)
+        report.rows = _rows(boards([mine for mine, _ in pairs]), pairs, None)
     return report
 
 
@@ -154,7 +156,8 @@ def compare_encodings(a: str, b: str, folder: Path) -> Report:
     """Compare two encodings on the same tasks and seeds of one results folder.
 
     Each is an entry as the leaderboard prints it, or NAME:KEY=VALUE with enough of its parameters
-    to identify it.
+    to identify it. If both were run under the same several choices of settings, as in a sweep, they
+    are compared under each.
 
     Raises:
         StoreError: it is not a results folder, or holds no records.
@@ -168,13 +171,16 @@ def compare_encodings(a: str, b: str, folder: Path) -> Report:
         raise UsageError(f"{a!r} and {b!r} are the same encoding, {mine[0]}; name two")
     report = Report(mine[0], other[0], str(folder))
     pairs: list[tuple[StoredRecord, StoredRecord]] = []
+    chosen = dict[int, str]()  # the settings of the pairs' first records, by id
     for task in board.tasks:
-        ours, theirs = records_of(a, mine[1], task), records_of(b, other[1], task)
-        pairs += [(ours[seed], theirs[seed]) for seed in ours if seed in theirs]
-        for only, here, there in ((report.only_a, ours, theirs), (report.only_b, theirs, ours)):
-            only += [names[cell_key(here[s].record.cell)] for s in here if s not in there]
+        for settings, (ours, theirs) in sides_of((a, mine[1]), (b, other[1]), task).items():
+            matched = [(ours[seed], theirs[seed]) for seed in ours if seed in theirs]
+            pairs += matched
+            chosen |= {id(one): settings for one, _ in matched}
+            for only, here, there in ((report.only_a, ours, theirs), (report.only_b, theirs, ours)):
+                only += [names[cell_key(here[s].record.cell)] for s in here if s not in there]
     _add_pairs(report, pairs, names)
-    report.rows = _rows(board, pairs, by_entry=False)
+    report.rows = _rows(board, pairs, chosen)
     return report
 
 
@@ -203,8 +209,9 @@ def _ended(record: Record) -> str:
     return record.status.replace("_", " ")
 
 
-def _rows(board: Board, pairs: Matched, *, by_entry: bool) -> list[TaskRow]:
-    """Return a row per task and category; if ``by_entry``, one for each of its entries."""
+def _rows(board: Board, pairs: Matched, chosen: Mapping[int, str] | None) -> list[TaskRow]:
+    """Return a row per task or category, and per text in ``chosen``, which are by id of the records
+    of A; None: per entry."""
     partners = {id(mine): other for mine, other in pairs}
     inside = {target.slug for category in board.categories for target in category.targets}
     rows: list[TaskRow] = []
@@ -212,9 +219,12 @@ def _rows(board: Board, pairs: Matched, *, by_entry: bool) -> list[TaskRow]:
     for task in (*board.categories, *board.tasks):
         together = _together(task, partners)
         table = _table(task, together)
-        if not by_entry:
-            together["entry"] = ""
-        for entry, own in together.groupby("entry", sort=False):
+        if chosen is not None:
+            together["entry"] = [chosen[id(s)] for s in task.records if id(s) in partners]
+        groups = list(together.groupby("entry", sort=False))
+        if chosen is not None:
+            groups.sort(key=lambda group: natural(str(group[0])))
+        for entry, own in groups:
             finished = own[(own["status"] == "ok") & (own["status|b"] == "ok")]
             made = [_quality(finished, metric, table) for metric in task.metrics]
             for one in made:
