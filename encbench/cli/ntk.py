@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+from rich.console import Console
 from rich.table import Table
 
 from encbench.cli.console import (
@@ -15,6 +16,7 @@ from encbench.cli.console import (
     literal_label,
     output_console,
     plain_table,
+    print_line,
     write_json,
 )
 from encbench.cli.options import (
@@ -120,10 +122,10 @@ def ntk(
     if threads is not None:
         check_threads(threads)
         torch.set_num_threads(threads)
-    console = output_console()
+    console, errors = output_console(), Console(stderr=True)
     found: list[Initial] = []
     cells: list[CellConfig] = []
-    with console.status("") as status:
+    with errors.status("") as status:
         for cell, measure in at_initialization(
             suite,
             registry,
@@ -133,7 +135,11 @@ def ntk(
             matrix_free=matrix_free,
             split=split,
         ):
-            status.update(f"{cell.task.label} × {cell.encoding.label}, {points} points")
+            what = f"{cell.task.label} × {cell.encoding.label}, {points} points"
+            if errors.is_terminal:
+                status.update(literal(what))
+            else:
+                print_line(errors, f"started   {what}")
             found.append(measure())
             cells.append(cell)
     for name in dict.fromkeys(item.task for item in found):

@@ -59,12 +59,14 @@ class RunProgress:
         self._tasks: dict[str, TaskID] = {}
         self._lines: dict[str, float] = {}
         self._all: TaskID | None = None
+        self._checking: TaskID | None = None
         self._lock = threading.Lock()
         self.finished = 0
         """Number of cells with a result, those of earlier runs included."""
 
     def __enter__(self) -> RunProgress:
         self._bars.start()
+        self._checking = self._bars.add_task("checking the suite", total=None, note="")
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -72,9 +74,16 @@ class RunProgress:
 
     def stop(self) -> None:
         """Stop the bars; later output is printed below them."""
+        self._checked()
         self._bars.stop()
 
+    def _checked(self) -> None:
+        if self._checking is not None:
+            self._bars.remove_task(self._checking)
+            self._checking = None
+
     def planned(self, cells: Mapping[str, CellConfig], finished: Sequence[StoredRecord]) -> None:
+        self._checked()
         self._planned = cells
         self.__dict__.pop("_apart", None)
         self.finished = len(finished)

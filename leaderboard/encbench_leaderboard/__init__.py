@@ -29,6 +29,7 @@ def encbench_run_finished(directory: Path, records: "Sequence[StoredRecord]") ->
     # The page shows the whole folder, not only this run: a resumed run adds to earlier records.
     if not records:
         return
+    logger.info("leaderboard: drawing the page")
     # listing plug-ins must not load pandas and matplotlib
     from encbench_leaderboard.render.html import write_html
     from encbench_leaderboard.render.markdown import write_markdown

@@ -64,6 +64,14 @@ def test_a_message_of_a_plugin_cannot_command_the_terminal(tmp_path, suite, caps
             assert code not in text
 
 
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_a_terminal_says_that_a_suite_is_being_checked(is_terminal):
+    heard = io.StringIO()
+    with RunProgress(Console(file=heard, force_terminal=is_terminal)) as progress:
+        progress._bars.refresh()
+    assert ("checking the suite" in heard.getvalue()) == is_terminal
+
+
 def test_json_of_a_results_folder_is_the_list_of_its_records(tmp_path, registry, suite, capsys):
     (stored,) = run_suite(suite, tmp_path, registry=registry, jobs=1, device="cpu").records
     capsys.readouterr()

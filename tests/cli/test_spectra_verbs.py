@@ -229,6 +229,7 @@ def test_the_table_of_spectra_fits_a_terminal_of_80_characters():
     done = here("ntk", *cell, "-n", "64", columns=80)
     assert done.returncode == 0, done.stderr
     assert max(map(len, done.stdout.splitlines())) <= 80
+    assert done.stderr == "started   image:image=camera,side=16 × mpe:resolutions=[8], 64 points\n"
     heading = next(line for line in done.stdout.splitlines() if "λ_max" in line)
     assert heading.split()[-2:] == ["effective", "lr_crit"]
     assert re.search(r" \d+/64 ", done.stdout)

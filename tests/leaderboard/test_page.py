@@ -365,7 +365,8 @@ def test_the_hook_renders_after_a_run_and_leaves_an_empty_one_alone(
     stored = results.add(**COSTS)
     with caplog.at_level("INFO", "encbench"):
         encbench_leaderboard.encbench_run_finished(results.directory, [stored])
-    verdict, *paths = caplog.messages
+    drawing, verdict, *paths = caplog.messages
+    assert drawing == "leaderboard: drawing the page"
     assert verdict.startswith("No verdict: ")
     assert len(paths) == 2
     assert (results.directory / "leaderboard.md").exists()
@@ -382,8 +383,8 @@ def test_after_a_run_of_many_tasks_a_line_says_where_the_verdicts_are(
             caplog.clear()
             with caplog.at_level("INFO", "encbench"):
                 encbench_leaderboard.encbench_run_finished(results.directory, [stored])
-            assert len(caplog.messages) == (5 if place == 2 else 3)
-    assert caplog.messages[0] == "verdicts on 4 tasks: see the page"
+            assert len(caplog.messages) == (6 if place == 2 else 4)
+    assert caplog.messages[1] == "verdicts on 4 tasks: see the page"
 
 
 @pytest.mark.parametrize("label", [r"a\*b", "a|b", r"a\|b", "a`b", "&amp;", "**a**"])
