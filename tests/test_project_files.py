@@ -1,11 +1,14 @@
 """Files that only other services read are ones that they can read, and agree with the project."""
 
+import dataclasses
 import re
 import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
+
+from encbench import NetworkDefaults
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
@@ -43,3 +46,11 @@ def test_issue_forms_ask_for_something(form):
     body = yaml.safe_load(form.read_text("utf-8"))["body"]
     assert any(field.get("validations", {}).get("required") for field in body)
     assert len({field["id"] for field in body}) == len(body)
+
+
+def test_the_defaults_of_a_tasks_network_are_documented():
+    page = (ROOT / "docs/plugins.md").read_text("utf-8")
+    for field in dataclasses.fields(NetworkDefaults):
+        quoted = repr(field.default).replace("'", '"')
+        default = "to be given" if field.default is dataclasses.MISSING else f"`{quoted}`"
+        assert f"| `{field.name}` | {default} |" in page
