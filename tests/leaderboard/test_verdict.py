@@ -68,6 +68,23 @@ def test_what_no_test_tells_apart_does_not_lead(results: Results) -> None:
     assert text.startswith("**Too few to tell**: 3 seeds do not tell `a`, `b` and `c` apart.")
 
 
+def test_what_another_leading_entry_is_better_than_does_not_share_the_lead(
+    results: Results,
+) -> None:
+    add(results, "a", 40.0, 30.0, 36.0, 35.0)
+    add(results, "b", 33.0, 35.0, 31.0, 34.0)
+    add(results, "c", 31.0, 33.01, 29.0, 31.99)
+    task = board_of(results)
+    assert [rank_text(row) for row in task.rows] == ["1–3", "= 1–2", "2–3"]
+    text = "**Too few to tell**: 4 seeds do not tell `a` and `b` apart."
+    assert verdict_on(task).startswith(text)
+    add(results, "d", 10.0, 0.0, 6.0, 5.1)
+    found = lead(board_of(results))
+    assert found is not None
+    assert (found.best, found.equal, found.below) == ("a", ["b"], "d")
+    assert "**`a` and `b` share the lead**" in verdict_on(board_of(results))
+
+
 def test_a_difference_that_does_not_matter_is_none(results: Results) -> None:
     add(results, "a", 40.00, 41.00, 42.00, 43.00)
     add(results, "b", 39.95, 40.95, 41.95, 42.95)

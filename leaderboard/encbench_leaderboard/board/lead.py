@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -31,7 +31,9 @@ class Lead:
     """
 
     best: str
-    equal: Sequence[str]  # on the same targets, not told apart from the best or by < ``EQUAL``
+    equal: Sequence[str]
+    """On the same targets, not told apart from the best or by < ``EQUAL``, and likewise of one
+    another: entries that a test finds worse than another one, even below, are not among them."""
     below: str | None
     """Of the entries that tests show the best to be better than, the one with the smallest mean
     paired difference: by rank, entries on fewer targets come after all others. Without tests, the
@@ -47,7 +49,7 @@ class Lead:
     infinite: Sequence[str]  # not tested: an infinite difference
     elsewhere: Sequence[str]  # finished on other targets than the best, and not told apart from it
     partly: Sequence[str]  # likewise, but on some of the best's targets and no others
-    close: bool  # whether a test tells some of ``equal`` apart from the best, by < ``EQUAL``
+    close: bool  # whether a test tells any of ``equal`` or the best apart, by < ``EQUAL``
     near: bool  # whether all of ``equal`` are that close to the best
 
 
@@ -81,6 +83,8 @@ def lead(task: TaskBoard) -> Lead | None:
         return [entry for entry in others if by_value.get(entry, found[entry][0]) == kind]
 
     equal = [entry for entry in those("equal") if entry in alike]
+    if tested:
+        equal = _unbeaten(task, equal, [best, *equal, *those("below")])
     below = [entry for entry in those("below") if tested or entry in alike]
     if tested:
         below.sort(key=lambda entry: abs(means[entry]))
@@ -102,9 +106,36 @@ def lead(task: TaskBoard) -> Lead | None:
         [entry for entry in others if found[entry][0] == "infinite" and entry in alike],
         [e for e in others if e not in alike | tested | inside],
         [e for e in others if e in inside - alike - tested],
-        any(found[entry][1] <= ALPHA for entry in equal),
+        any(
+            p <= ALPHA and abs(ahead) < smallest_gap(task.primary)
+            for _, _, ahead, p in _tests(task, [best, *equal])
+        ),
         all(abs(means[entry]) < smallest_gap(task.primary) for entry in equal),
     )
+
+
+def _tests(task: TaskBoard, entries: Sequence[str]) -> Iterator[tuple[str, str, float, float]]:
+    """Of each tested pair of ``entries``: the two, how much better the first is in the mean of the
+    paired differences, and p after Holm's correction."""
+    pairs = task.pairs
+    if pairs is None:
+        return
+    ahead = task.primary.sign * pairs.difference
+    for place in np.flatnonzero(~np.isnan(pairs.p)):
+        first, second = pairs.entries[pairs.first[place]], pairs.entries[pairs.second[place]]
+        if first in entries and second in entries:
+            yield first, second, float(ahead[place]), float(pairs.adjusted[place])
+
+
+def _unbeaten(task: TaskBoard, equal: Sequence[str], others: Sequence[str]) -> list[str]:
+    """Those of ``equal`` that no test shows one of ``others`` to be better than; all if each is,
+    as tests over different seeds can say."""
+    beaten = {
+        second if ahead > 0 else first
+        for first, second, ahead, p in _tests(task, [*equal, *others])
+        if p <= ALPHA and abs(ahead) >= smallest_gap(task.primary)
+    }
+    return [entry for entry in equal if entry not in beaten] or list(equal)
 
 
 def failed_alone(task: TaskBoard) -> dict[str, Counter[str]]:
