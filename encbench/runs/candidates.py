@@ -15,10 +15,11 @@ from scipy.stats import qmc
 
 from encbench.contracts.encoding import Encoding
 from encbench.contracts.search import Search
-from encbench.errors import ParameterError
-from encbench.plugins.registry import default_registry
+from encbench.errors import EncbenchError, ParameterError
+from encbench.plugins.parameters import validate_parameters
+from encbench.plugins.registry import Registry, default_registry
 from encbench.plugins.selector import format_selector, parse_selector
-from encbench.suite.budget import without_memory
+from encbench.suite.budget import dimensions, sized, without_memory
 from encbench.suite.config import CellConfig, NetworkConfig, PluginRef
 from encbench.suite.file import SuiteEntry
 from encbench.suite.networks import build_network
@@ -28,7 +29,7 @@ NAMED = {"network.kind": "network", "network.activation": "activation"}
 """Settings of the network that name a plug-in, whose parameters can be searched, too."""
 MOST_TRIES = 64
 """Maximum number of Sobol points per trial: a point that repeats a setting, or whose encoding
-cannot be built, is replaced by the next."""
+cannot be built, or that a budget changes, is replaced by the next."""
 
 
 @dataclass(frozen=True)
@@ -157,6 +158,57 @@ def refusals(
             return build_network(network, encoding, out_dim=1) if named else encoding
 
         return next(filter(None, (refusal_of(partial(build, d)) for d in dimensions)), "")
+
+    return refusal
+
+
+def budget_refusals(
+    cls: type[Encoding],
+    entry: SuiteEntry,
+    cells: Sequence[CellConfig],
+    space: Sequence[Dimension],
+    budget: int,
+    registry: Registry,
+) -> Callable[[Sequence[Any]], str]:
+    """Return a function that says which of given values of the space cannot be kept with a number
+    of parameters, or that it cannot be met; "" if all are trained as they are.
+
+    Args:
+        cells: cells of the entry's default setting, on every target.
+        budget: number of parameters of the encoding and the network together.
+    """
+    searched = {dimension.name for dimension in space}
+    targets = {(cell.task.content, cell.network): cell for cell in cells}
+    ends = [
+        (
+            cell,
+            dimensions(
+                registry.find("task", cell.task.qualified).load(),
+                cell.task.parameters,
+                cell.task.shown,
+            ),
+        )
+        for cell in targets.values()
+    ]
+
+    def refusal(values: Sequence[Any]) -> str:
+        trial = with_values(entry, space, values, cells[0], entry.text)
+        if "width" not in trial.network:
+            return ""  # neither the width nor a size of the encoding is searched
+        asked = validate_parameters("encoding", entry.name, cls, trial.parameters)
+        reference = cells[0].encoding.model_copy(update={"parameters": asked})
+        shape = {key: trial.network[key] for key in ("width", "depth") if key in trial.network}
+        for cell, in_and_out in ends:
+            network = cell.network.model_copy(update=shape | _names(space, values, cell.network))
+            try:
+                found = sized(cls, reference, network, in_and_out, budget, registry)
+            except EncbenchError as error:
+                return str(error)
+            sizes = {**found.parameters, "network.width": found.width}
+            for name, value in {**asked, "network.width": network.width}.items():
+                if name in searched and sizes[name] != value:
+                    return f"{budget:,} parameters need {name}={sizes[name]} instead of {value}"
+        return ""
 
     return refusal
 

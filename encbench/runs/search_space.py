@@ -227,7 +227,7 @@ def space_of(
                 f"--space {batch.name}: a batch of {largest:g} points is more than there are, "
                 f"{points}; give smaller ones"
             )
-    if budgeted and cls.size_parameters:
+    if budgeted and cls.size_parameters and default.network.width is not None:
         ours["width"] = WIDTHS
     for section, keys in SEARCHABLE.items():
         for key in keys:

@@ -19,6 +19,7 @@ from encbench.results.records import Record
 from encbench.runs.candidates import (
     NAMED,
     Dimension,
+    budget_refusals,
     draw_settings,
     drawing_seed,
     refusals,
@@ -71,13 +72,16 @@ class Searched:
     space: list[Dimension]
     seed: int
     """Seed for drawing its settings."""
-    refusal: Callable[[Sequence[Any]], str]
-    """Says why the encoding cannot be built with given values of the space; "" if it can."""
+    refusals: list[Callable[[Sequence[Any]], str]]
+    """Say why given values of the space cannot be tried; "" if they can."""
     values: list[list[Any]] = field(default_factory=list)
     """Values of the trials after the default one, in the order of ``space``."""
 
+    def refusal(self, values: Sequence[Any]) -> str:
+        """Why the given values of the space cannot be tried; "" if they can."""
+        return next(filter(None, (refusal(values) for refusal in self.refusals)), "")
+
     def possible(self, values: Sequence[Any]) -> bool:
-        """Whether the encoding can be built with the given values of the space."""
         return not self.refusal(values)
 
     @property
@@ -223,8 +227,12 @@ def plan_tuning(
                 network=suite.network,
             )
             seed = drawing_seed(seeds[0], default.encoding, entry.parameters)
-            refusal = refusals(cls, default, searched_in, dimensions)
-            searched.append(Searched(entry, default, searched_in, seed, refusal))
+            checks = [refusals(cls, default, searched_in, dimensions)]
+            if suite.budget.parameters is not None:
+                own = [cell for cell in cells if cell.encoding.label == entry.text]
+                count = suite.budget.parameters
+                checks.append(budget_refusals(cls, entry, own, searched_in, count, registry))
+            searched.append(Searched(entry, default, searched_in, seed, checks))
         _check_used(options, searched)
         if sampler == "sobol":
             notes += [note for one in searched for note in _draw(one, trials)]
@@ -305,7 +313,7 @@ def _draw(one: Searched, trials: int) -> list[str]:
         middle = [dimension.middle for dimension in one.space]
         searched = ", ".join(f"{d.name}={d.search}" for d in one.space)
         raise UsageError(
-            f"{one.entry.text} cannot be built with any setting drawn from {searched} "
+            f"{one.entry.text}: no setting drawn from {searched} can be tried "
             f"({one.refusal(middle)}); give another --space"
         )
     return fewer_trials(one, trials)

@@ -230,6 +230,7 @@ def test_under_a_budget_the_share_of_the_network_is_searched_instead_of_sizes():
     assert not {"log2_hashmap_size", "max_resolution", "levels"} & bound.keys()
     assert "network.width" in bound.keys() - free.keys()
     assert "network.width" not in searched("ffe", budget=20_000)
+    assert "network.width" not in searched("hashgrid", budget=20_000, network={"kind": "none"})
 
 
 def test_learning_rates_are_those_that_fit_optimizer_activation_and_parameterization():

@@ -440,6 +440,29 @@ def test_not_a_number_is_no_value(whole):
     assert value_of(None, "psnr") is None
 
 
+def test_settings_that_a_budget_would_change_are_not_drawn():
+    suite = Suite.model_validate(
+        {
+            "encodings": ["mpe"],
+            "tasks": ["image:image=coffee,side=16", "image:image=chelsea,side=16"],
+            "training": {"batch_size": 64, "steps": 8},
+            "budget": {"parameters": 3_000},
+        }
+    )
+    registry = default_registry()
+    how = {"trials": 6, "tune_on": ["image:image=chelsea,side=16"], "registry": registry}
+    fixed = ["training.lr=0.005", "training.batch_size=64", "training.encoding_lr_factor=1"]
+    fixed += ["mpe.features_per_level=2"]
+    tuning = plan_tuning(suite, space=["network.width=16|24|64|128", *fixed], **how)
+    cells = plan(tuning.trial_suite(), registry)
+    widths = [values for (values,) in tuning.searched[0].values]
+    assert sorted(widths) == [16, 24]
+    assert [cell.network.width for cell in cells[1:]] == widths
+    assert any("holds no other settings" in note for note in tuning.asked.notes)
+    with pytest.raises(UsageError, match=r"3,000 parameters need network\.width=33 instead of 128"):
+        plan_tuning(suite, space=["network.width=64|128|256", *fixed], **how)
+
+
 SMALL = ["--steps", "4", "--set", "network.width=8", "--set", "ntk.points=0"]
 
 
