@@ -139,12 +139,14 @@ def _unbeaten(task: TaskBoard, equal: Sequence[str], others: Sequence[str]) -> l
 
 
 def failed_alone(task: TaskBoard) -> dict[str, Counter[str]]:
-    """Of each ranked entry with cells that failed where another one's finished, the numbers of
-    these cells by status: its mean is over the others, which are not a random sample."""
+    """Of each ranked entry with cells that failed where another one's finished, the numbers of all
+    its failed cells by status: its mean is over the others, which are not a random sample."""
     cells, ranked = task.cells, task.standings["entry"][task.standings["rank"].notna()]
     finished = (cells["status"] == "ok").groupby([cells["unit"], cells["repeat"]]).transform("any")
-    failed = cells[finished & cells["status"].isin(FAILED) & cells["entry"].isin(ranked)]
-    return {str(entry): Counter(of) for entry, of in failed.groupby("entry", sort=False)["status"]}
+    failed = cells["status"].isin(FAILED) & cells["entry"].isin(ranked)
+    alone = cells["entry"].isin(cells["entry"][failed & finished])
+    by_entry = cells[failed & alone].groupby("entry", sort=False)["status"]
+    return {str(entry): Counter(of) for entry, of in by_entry}
 
 
 def _compared(

@@ -63,8 +63,8 @@ def _ranked(task: TaskBoard) -> list[str]:
 
 
 def _failed(task: TaskBoard) -> dict[str, str]:
-    """Of each entry with cells that failed where another one's finished, how many, and why: "4 of 6
-    cells of `a` did not finish (diverged)"."""
+    """Of each entry with cells that failed where another one's finished, how many failed in all,
+    and why: "4 of 6 cells of `a` did not finish (diverged)"."""
     return {
         entry: f"{status.total()} of {plural(_row(task, entry)['cells'], 'cell')} of {code(entry)} "
         f"did not finish ({' or '.join(sorted(status)).replace('_', ' ')})"
@@ -312,8 +312,8 @@ def caveats(task: TaskBoard, tuned: TuneResult | None) -> list[str]:
         found.append("Settings other than the encoding differ, and with them perhaps the order.")
     if failed := list(_failed(task).values()):
         found.append(
-            f"{_listed(failed)}, where others finished. Means are over the other cells, and cells "
-            "that fail are often the hard ones."
+            f"{_listed(failed)}, some or all of them where others finished. Means are over the "
+            "other cells, and cells that fail are often the hard ones."
         )
     if int(task.cells["unit"].nunique()) == 1:
         found.append(f"One {task.unit}: another may order them differently.")
