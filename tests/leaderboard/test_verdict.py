@@ -76,13 +76,31 @@ def test_what_another_leading_entry_is_better_than_does_not_share_the_lead(
     add(results, "c", 31.0, 33.01, 29.0, 31.99)
     task = board_of(results)
     assert [rank_text(row) for row in task.rows] == ["1–3", "= 1–2", "2–3"]
-    text = "**Too few to tell**: 4 seeds do not tell `a` and `b` apart."
-    assert verdict_on(task).startswith(text)
+    assert verdict_on(task) == (
+        "**Too few to tell**: 4 seeds do not tell `a` and `b` apart. The best mean PSNR is "
+        "35.25 dB, of `a`. Not told apart from `a`, but worse than another entry: `c` (than `b`, "
+        "p < 0.001)."
+    )
     add(results, "d", 10.0, 0.0, 6.0, 5.1)
     found = lead(board_of(results))
     assert found is not None
     assert (found.best, found.equal, found.below) == ("a", ["b"], "d")
     assert "**`a` and `b` share the lead**" in verdict_on(board_of(results))
+
+
+def test_an_entry_that_is_worse_than_one_on_fewer_targets_does_not_share_the_lead(
+    results: Results,
+) -> None:
+    places = range(8)
+    on_targets(results, "a", **{f"t{i}": 30.0 + 9 * (i % 2) for i in places})
+    on_targets(results, "b", **{f"t{i}": 34.0 + i / 10 for i in places})
+    task = on_targets(results, "c", **{f"t{i}": 35.0 + i / 9 for i in places[:7]})
+    found = lead(task)
+    assert found is not None
+    assert (found.best, found.equal, list(found.outdone), found.partly) == ("a", [], ["b"], ["c"])
+    assert verdict_on(task).startswith("**Too few to tell**: 8 targets do not tell `a` and `b` ap")
+    said = "worse than another entry: `b` (than `c`, p = 0.047). Not compared: `c`, "
+    assert said in verdict_on(task)
 
 
 def test_a_difference_that_does_not_matter_is_none(results: Results) -> None:

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Literal
 
 import numpy as np
@@ -32,8 +33,9 @@ class Lead:
 
     best: str
     equal: Sequence[str]
-    """On the same targets, not told apart from the best or by < ``EQUAL``, and likewise of one
-    another: entries that a test finds worse than another one, even below, are not among them."""
+    """On the same targets, not told apart from the best or by < ``EQUAL``; without ``outdone``."""
+    outdone: Mapping[str, tuple[str, float]]
+    """Likewise, but a test finds another entry better: the one with the smallest p, and that p."""
     below: str | None
     """Of the entries that tests show the best to be better than, the one with the smallest mean
     paired difference: by rank, entries on fewer targets come after all others. Without tests, the
@@ -83,8 +85,8 @@ def lead(task: TaskBoard) -> Lead | None:
         return [entry for entry in others if by_value.get(entry, found[entry][0]) == kind]
 
     equal = [entry for entry in those("equal") if entry in alike]
-    if tested:
-        equal = _unbeaten(task, equal, [best, *equal, *those("below")])
+    outdone = _outdone(task, equal) if tested else {}
+    equal = [entry for entry in equal if entry not in outdone]
     below = [entry for entry in those("below") if tested or entry in alike]
     if tested:
         below.sort(key=lambda entry: abs(means[entry]))
@@ -97,6 +99,7 @@ def lead(task: TaskBoard) -> Lead | None:
     return Lead(
         best,
         equal,
+        outdone,
         below[0] if below else None,
         better,
         gap,
@@ -108,34 +111,33 @@ def lead(task: TaskBoard) -> Lead | None:
         [e for e in others if e in inside - alike - tested],
         any(
             p <= ALPHA and abs(ahead) < smallest_gap(task.primary)
-            for _, _, ahead, p in _tests(task, [best, *equal])
+            for first, second, ahead, p in _tests(task)
+            if {first, second} <= {best, *equal}
         ),
         all(abs(means[entry]) < smallest_gap(task.primary) for entry in equal),
     )
 
 
-def _tests(task: TaskBoard, entries: Sequence[str]) -> Iterator[tuple[str, str, float, float]]:
-    """Of each tested pair of ``entries``: the two, how much better the first is in the mean of the
-    paired differences, and p after Holm's correction."""
+def _tests(task: TaskBoard) -> Iterator[tuple[str, str, float, float]]:
+    """Of each tested pair: the two entries, how much better the first is in the mean of the paired
+    differences, and p after Holm's correction."""
     pairs = task.pairs
     if pairs is None:
         return
     ahead = task.primary.sign * pairs.difference
     for place in np.flatnonzero(~np.isnan(pairs.p)):
         first, second = pairs.entries[pairs.first[place]], pairs.entries[pairs.second[place]]
-        if first in entries and second in entries:
-            yield first, second, float(ahead[place]), float(pairs.adjusted[place])
+        yield first, second, float(ahead[place]), float(pairs.adjusted[place])
 
 
-def _unbeaten(task: TaskBoard, equal: Sequence[str], others: Sequence[str]) -> list[str]:
-    """Those of ``equal`` that no test shows one of ``others`` to be better than; all if each is,
-    as tests over different seeds can say."""
-    beaten = {
-        second if ahead > 0 else first
-        for first, second, ahead, p in _tests(task, [*equal, *others])
-        if p <= ALPHA and abs(ahead) >= smallest_gap(task.primary)
-    }
-    return [entry for entry in equal if entry not in beaten] or list(equal)
+def _outdone(task: TaskBoard, entries: Sequence[str]) -> dict[str, tuple[str, float]]:
+    """Those of ``entries`` that a test shows another entry to be better than: see ``Lead``."""
+    found: dict[str, tuple[str, float]] = {}
+    for first, second, ahead, p in sorted(_tests(task), key=itemgetter(3)):
+        better, worse = (first, second) if ahead > 0 else (second, first)
+        if p <= ALPHA and abs(ahead) >= smallest_gap(task.primary):
+            found.setdefault(worse, (better, p))
+    return {entry: found[entry] for entry in entries if entry in found}
 
 
 def failed_alone(task: TaskBoard) -> dict[str, Counter[str]]:

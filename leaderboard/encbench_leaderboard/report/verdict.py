@@ -45,11 +45,11 @@ NAMED = 3
 
 def verdict_on(task: TaskBoard, tuned: TuneResult | None = None) -> str:
     """The leading entry, its lead, the test and the cost; or that there is too little data. Then
-    the entries that were not compared, and settings that differ beyond the encodings."""
+    the other entries that are not below it, and settings that differ beyond the encodings."""
     found = lead(task)
     if found is None:
         return "**No verdict**: no encoding finished with a value that can be ranked."
-    sentences = [_verdict(task, found), *_not_compared(task, found)]
+    sentences = [_verdict(task, found), *_other_entries(task, found)]
     leading = {found.best, *found.equal, *found.better}
     if failed := [text for entry, text in _failed(task).items() if entry in leading]:
         sentences.append(f"**Not all finished**: {_listed(failed)}; means are over the others.")
@@ -80,7 +80,7 @@ def _verdict(task: TaskBoard, found: Lead) -> str:
             f"the {task.unit}s that both finished, {code(found.better[0])} is "
             f"{_ahead(task, found)} better{_as_well(found.better[1:])}."
         )
-    if found.below is None and not found.equal:
+    if found.below is None and not found.equal and not found.outdone:
         of = f"{title} {_mean(task, found.best)}"
         if found.elsewhere or found.partly:
             return (
@@ -89,13 +89,14 @@ def _verdict(task: TaskBoard, found: Lead) -> str:
         return f"**No verdict**: {best} is the only entry, with {of}."
     if not found.tested:
         return f"{_why_not_tested(task, found)} {_best_by_value(task, found)}."
-    together = _named([found.best, *found.equal])
+    together = _named([found.best, *(found.equal or found.outdone)])
     if found.below is None:
         units = plural(int(task.cells["unit"].nunique()), task.unit)
         verdict = f"**Too few to tell**: {units} do not tell {together} apart"
         if found.close:
             verdict = f"**No lead**: {together} {_equal(task, found, f' by {units}')}"
         return f"{verdict}. The best mean {title} is {_mean(task, found.best)}, of {best}."
+    together = _named([found.best, *found.equal])
     leads = f"{together} {'share the lead' if found.equal else 'leads'}"
     if {found.best, *found.equal} & failed_alone(task).keys():
         leads += f" where {'they' if found.equal else 'it'} finished"
@@ -126,13 +127,23 @@ def _as_well(entries: Sequence[str]) -> str:
     return f", and so {'is' if len(entries) == 1 else 'are'} {_named(entries)}"
 
 
-def _not_compared(task: TaskBoard, found: Lead) -> list[str]:
-    """Sentences that name the entries that were not tested against the best, and why."""
+def _other_entries(task: TaskBoard, found: Lead) -> list[str]:
+    """Sentences that name the entries that are neither in the lead nor below the best, and why."""
+    said = []
+    if found.outdone:
+        worse = [
+            f"{code(entry)} (than {code(other)}, {p_equals(p)})"
+            for entry, (other, p) in found.outdone.items()
+        ]
+        said.append(
+            f"Not told apart from {code(found.best)}, but worse than another entry: "
+            f"{_listed(worse)}."
+        )
     reasons = []
     if found.tested:
         few = f"fewer than two {task.unit}s in common"
         reasons = [(found.few, few), (found.infinite, "infinite differences")]
-    said = [
+    said += [
         f"Not tested against {code(found.best)}: {_named(entries)}, with {why}."
         for entries, why in reasons
         if entries
