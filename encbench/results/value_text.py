@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 from typing import Protocol
 
 from encbench.errors import with_minus
@@ -31,24 +32,26 @@ def fixed(value: float, digits: int = 2, sign: str = "") -> str:
 
 
 def value_text(value: float, metric: Measured, of: float | None = None, sign: str = "") -> str:
-    """A metric's value without its unit: dB with two decimals, scores in [0, 1] with four, and
-    errors, of which no size is usual, with four significant digits: "0.0004071", "2.200e-5".
+    """A metric's value without its unit: dB with two decimals, scores below 10 with four, and
+    others, also a score that would be 0.0000, with four significant digits: "2.200e-5".
 
     Args:
-        of: the number whose digits and power of ten are taken, such as the mean beside its
-            interval; default: the value itself.
+        of: the number whose digits and power of ten are taken, such as the larger one of a mean
+            and its interval; default: the value itself.
         sign: as in ``fixed``.
     """
     if metric.unit == "dB":
         return fixed(value, 2, sign)
-    if metric.direction == "higher" and not metric.unit:
+    of = value if of is None or math.isinf(of) else of
+    score = metric.direction == "higher" and not metric.unit
+    if score and (of == 0 or 5e-5 <= abs(of) < 10):
         return fixed(value, 4, sign)
-    of = value if of is None else of
     rounded = f"{of:.{DIGITS - 1}e}"
     power = int(rounded.partition("e")[2]) if math.isfinite(of) else 0
     if not math.isfinite(value) or -5 < power < 6:
         return fixed(value, max(0, DIGITS - 1 - power), sign)
-    return f"{fixed(value / 10.0**power, DIGITS - 1, sign)}e{power}"
+    mantissa = float(Decimal(value).scaleb(-power))  # 10.0**power can be 0 or infinite
+    return f"{fixed(mantissa, DIGITS - 1, sign)}e{power}"
 
 
 def quantity(value: float, metric: Measured, of: float | None = None) -> str:

@@ -146,7 +146,11 @@ def test_one_record_is_a_summary_of_it(results, capsys):
         ("", "lower", 9.9999e-4, None, "0.001000"),
         ("", "lower", 0.0, None, "0.000"),
         ("", "lower", math.inf, 2.2e-5, "∞"),
-        ("", "higher", 2.2e-5, None, "0.0000"),
+        ("", "lower", 5e-324, None, "4.941e-324"),
+        ("", "higher", 0.0, None, "0.0000"),
+        ("", "higher", 3e-4, 0.9997, "0.0003"),
+        ("", "higher", 2.2e-5, None, "2.200e-5"),
+        ("", "higher", 41151.0003, None, "41151"),
         ("dB", "lower", -0.123, None, "−0.12"),
     ],
 )

@@ -315,6 +315,14 @@ def test_seeds_without_a_value_are_told_beside_the_mean_of_the_others(results: R
     assert shown["gap ↑"] == "0.6000 ± 1.2706; 1 of 3 –"
 
 
+def test_a_mean_far_smaller_than_its_interval_has_the_interval_s_digits(results: Results) -> None:
+    for seed, value in enumerate((1.0, -1.0, 1e-9)):
+        gap = MetricValue(value=value, direction="lower", unit="nats")
+        results.add(seed=seed, psnr=None, curve="gap", metrics={"gap": gap})
+    shown = standings_of(board_of(results).tasks[0])[0]
+    assert shown["gap [nats] ↓"] == "0.000 ± 2.484"
+
+
 def test_a_rate_of_adam_is_not_measured_by_that_of_gradient_descent(results: Results) -> None:
     results.add("a", training={"epochs": 1, "optimizer": "adam"}, psnr=20.0)
     results.add("b", training={"epochs": 1}, psnr=30.0)

@@ -156,10 +156,13 @@ def _quality(task: TaskBoard, metric: MetricInfo, mixed: bool) -> Source[Standin
 def _mean_text(row: Standing, metric: MetricInfo) -> str:
     """A row's mean with its 95 % interval, and numbers of cells without or with special values."""
     column = f"metric:{metric.name}"
-    shown = value_text(row[column], metric)
-    low, high = row[f"{column}|low"], row[f"{column}|high"]
-    if row[f"{column}|interval"] == "t":
-        shown += f" ± {value_text((high - low) / 2, metric, of=row[column])}"
+    mean, half = row[column], 0.0
+    if interval := row[f"{column}|interval"] == "t":
+        half = (row[f"{column}|high"] - row[f"{column}|low"]) / 2
+    of = max(abs(mean), half)  # a mean of both signs can be far smaller than its interval
+    shown = value_text(mean, metric, of)
+    if interval:
+        shown += f" ± {value_text(half, metric, of)}"
     without, infinite = int(row["n"] - row[f"{column}|n"]), row[f"{column}|infinite"]
     if without:
         shown += f"; {without} of {row['n']} {MISSING}"
