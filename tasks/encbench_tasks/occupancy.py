@@ -160,7 +160,7 @@ class OccupancyTask(Task):
 
     @classmethod
     def data_hash(cls, *, mesh: str = DEFAULT_MESH, **parameters: Any) -> str:
-        """SHA-256 of the unpacked mesh file, or of a built-in shape's name and version."""
+        """As ``data_hash_of``: of the content of a mesh file, or of a built-in shape's version."""
         return data_hash_of(mesh)
 
     @property

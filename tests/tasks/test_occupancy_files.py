@@ -2,7 +2,6 @@
 
 import codecs
 import gzip
-import hashlib
 import json
 import re
 import struct
@@ -12,7 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import trimesh
+from encbench_tasks._occupancy import sources
 from encbench_tasks._occupancy.reading import read_triangles
+from encbench_tasks._occupancy.shapes import SHAPES
 from encbench_tasks._occupancy.solid import solid_of_mesh
 from encbench_tasks._occupancy.sources import data_hash_of, locate_mesh
 from encbench_tasks._occupancy.triangles import Triangles, edges_of, signed_volume, triangulated
@@ -558,14 +559,20 @@ def test_rays_are_refused_on_a_mesh_with_holes(ball, tmp_path):
         solid_of_mesh(path, "rays")
 
 
-def test_the_data_hash_is_of_the_content_packed_or_not(ball, tmp_path):
+def test_the_data_hash_is_of_the_content_and_of_how_meshes_are_processed(
+    ball, tmp_path, monkeypatch
+):
     data = ball.export(file_type="ply")
     (tmp_path / "a.ply").write_bytes(data)
     (tmp_path / "b.ply.gz").write_bytes(gzip.compress(data))
-    expected = hashlib.sha256(data).hexdigest()
-    assert data_hash_of(str(tmp_path / "a.ply")) == expected
-    assert data_hash_of(str(tmp_path / "b.ply.gz")) == expected
-    assert len({data_hash_of(name) for name in ("gyroid", "knot", "flange")}) == 3
+    (tmp_path / "c.ply").write_bytes(data[:-1] + b"\1")
+    names = *(str(tmp_path / name) for name in ("a.ply", "b.ply.gz", "c.ply")), *SHAPES
+    first, packed, other, *shapes = before = [*map(data_hash_of, names)]
+    assert first == packed
+    assert len({first, other, *shapes}) == 2 + len(SHAPES)
+    monkeypatch.setattr(sources, "VERSION", 0)
+    changed = [one != two for one, two in zip(before, map(data_hash_of, names), strict=True)]
+    assert changed == [True] * 3 + [False] * len(SHAPES)
 
 
 @pytest.mark.parametrize(

@@ -13,12 +13,10 @@ import torch
 from numpy.typing import NDArray
 
 from encbench_tasks._occupancy.cache import kept_on_disk
-from encbench_tasks._occupancy.solid import Solid
+from encbench_tasks._occupancy.solid import VERSION, Solid
 from encbench_tasks._occupancy.triangles import Array, Flags
 
 T = TypeVar("T")
-VERSION = 3
-"""Version of everything between a file's bytes and a label: repairs, scaling, truth."""
 DISTANCE_SEED = 4
 
 

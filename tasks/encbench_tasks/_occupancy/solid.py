@@ -31,6 +31,9 @@ from encbench_tasks._occupancy.triangles import (
 )
 
 logger = logging.getLogger("encbench")
+VERSION = 4
+"""Version of everything between a file's bytes and a label or a point on the surface: repairs,
+scaling, truth. If it changes, meshes of files are other data."""
 FLAT = 1e-6
 """Maximum thickness of a flat mesh, relative to its largest extent."""
 ENCLOSED = 0.75

@@ -22,6 +22,7 @@ from encbench.errors import MissingDataError, cannot_write, did_you_mean
 from encbench_tasks._occupancy.cache import cache_folder
 from encbench_tasks._occupancy.reading import sha256
 from encbench_tasks._occupancy.shapes import SHAPES
+from encbench_tasks._occupancy.solid import VERSION
 
 logger = logging.getLogger("encbench")
 REPOSITORY = "https://graphics.stanford.edu/pub/3Dscanrep"
@@ -98,15 +99,17 @@ def locate_mesh(mesh: str) -> str | Path:
 
 
 def data_hash_of(mesh: str) -> str:
-    """SHA-256 of an unpacked mesh file, or of a built-in shape's name and version.
+    """SHA-256 of a mesh file's SHA-256 and ``VERSION``, or of a shape's name and version.
 
     Raises:
         DataError: as ``locate_mesh``, or the file cannot be read.
     """
     found = locate_mesh(mesh)
     if isinstance(found, Path):
-        return sha256(found)
-    return hashlib.sha256(f"encbench shape {found} {SHAPES[found].version}".encode()).hexdigest()
+        what = f"mesh {sha256(found)} {VERSION}"
+    else:
+        what = f"shape {found} {SHAPES[found].version}"
+    return hashlib.sha256(f"encbench {what}".encode()).hexdigest()
 
 
 def fetch(name: str) -> Path:

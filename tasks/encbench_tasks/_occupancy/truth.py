@@ -10,10 +10,10 @@ import numpy as np
 
 from encbench.metrics.surface import Surface
 from encbench_tasks._occupancy.cache import kept_on_disk
-from encbench_tasks._occupancy.points import VERSION, Labels, near_surface_points, uniform_points
+from encbench_tasks._occupancy.points import Labels, near_surface_points, uniform_points
 from encbench_tasks._occupancy.rays import cast_mesh, views_of
 from encbench_tasks._occupancy.shapes import solid_of_shape
-from encbench_tasks._occupancy.solid import RayParity, Solid, WindingNumber, solid_of_mesh
+from encbench_tasks._occupancy.solid import VERSION, RayParity, Solid, WindingNumber, solid_of_mesh
 from encbench_tasks._occupancy.sources import locate_mesh
 from encbench_tasks._occupancy.triangles import Array, Flags, Triangles
 
