@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 
 from encbench_leaderboard.render.table_files import as_csv, as_latex, write_tables
 from encbench_leaderboard.report.blocks import Column, Row, Table, Value
@@ -33,6 +34,21 @@ def test_csv_has_all_columns_all_digits_and_nothing_where_there_is_no_value() ->
     ]
 
 
+def test_csv_has_numbers_not_sort_keys_and_no_text_in_a_column_of_numbers() -> None:
+    values = [
+        Value("503 / 512", 503 / 512, number=503),
+        Value("≤ 1.00e-7", 0.0, number=math.nan),
+        Value("– (scales = 3 or scales = 4)"),
+    ]
+    table = Table("spectra", [Column("rank", "rank")], [Row([value]) for value in values])
+    assert list(csv.reader(as_csv(table).splitlines())) == [
+        ["rank", "rank.text"],
+        ["503", "503 / 512"],
+        ["", "≤ 1.00e-7"],
+        ["", "– (scales = 3 or scales = 4)"],
+    ]
+
+
 def test_latex_has_the_first_columns_and_nothing_that_it_would_read_as_a_command() -> None:
     lines = as_latex(TABLE).splitlines()
     assert lines[0] == r"\begin{tabular}{lr}"
@@ -50,6 +66,8 @@ def test_each_table_of_a_page_becomes_a_file_of_each_format(results: Results) ->
     names = {file.name for file in files}
     assert names >= {"image-image-chelsea-standings.csv", "image-image-chelsea-standings.tex"}
     assert {file.name for file in folder.iterdir()} == names
+    assert "page-correlation.csv" in names, "tables of the page on how to read it are files, too"
     with (folder / "image-image-chelsea-standings.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [(row["encoding"], float(row["psnr"])) for row in rows] == [("b", 31.0), ("a", 30.0)]
+    assert float(rows[0]["resolved_rank"]) > 1, "the number that the page shows, not its share"

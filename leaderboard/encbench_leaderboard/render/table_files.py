@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from encbench_leaderboard.render.writing import replace_text
-from encbench_leaderboard.report.blocks import Page, Table, shown_first, walk
+from encbench_leaderboard.report.blocks import Page, Section, Table, shown_first, walk
 from encbench_leaderboard.report.format import MISSING
 
 MORE = re.compile(r"±| to |\d–\d|=|;|\(|≤")
@@ -41,7 +41,8 @@ def write_tables(page: Page, folder: Path, formats: Sequence[str]) -> list[Path]
     Raises:
         StoreError: a file cannot be written.
     """
-    found = [("page", block) for block in page.blocks if isinstance(block, Table)]
+    whole = (block for block in page.blocks if not isinstance(block, Section))
+    found = [("page", block) for block in walk([*whole, *page.more]) if isinstance(block, Table)]
     for section in page.sections:
         found += [(section.name, block) for block in walk([section]) if isinstance(block, Table)]
     files = []
@@ -55,8 +56,8 @@ def write_tables(page: Page, folder: Path, formats: Sequence[str]) -> list[Path]
 def as_csv(table: Table) -> str:
     """Return all columns under their short names; numbers with all digits, missing values empty.
 
-    If a column of numbers says more than one number, such as an interval or a range of ranks, its
-    text follows in a column "NAME.text".
+    If a column of numbers says more than one number, such as an interval or a range of ranks, or
+    has text without a number, its text follows in a column "NAME.text".
     """
     found: dict[str, list[object]] = {}
     for place, column in enumerate(table.columns):
@@ -65,9 +66,10 @@ def as_csv(table: Table) -> str:
         if column.kind != "number":
             found[column.name] = list(texts)
             continue
-        both = zip(texts, values, strict=True)
-        found[column.name] = [text if value.sort is None else value.sort for text, value in both]
-        if any(MORE.search(text) for text in texts):
+        numbers = [value.exported for value in values]
+        found[column.name] = list(numbers)
+        both = zip(texts, numbers, strict=True)
+        if any(MORE.search(text) or (text and number is None) for text, number in both):
             found[f"{column.name}.text"] = list(texts)
     written: str = pd.DataFrame(found, dtype=object).to_csv(index=False, lineterminator="\n")
     return written

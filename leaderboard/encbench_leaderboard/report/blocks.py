@@ -63,6 +63,14 @@ class Value:
     """None: sorted by the text, or in a column of numbers as a missing value, which is last."""
     emphasis: str = ""
     """Prefix of the text set in italics; in a column of labels, the text is then not code."""
+    number: float | None = None
+    """In a column of numbers, the number that files show; NaN for none. None: ``sort``."""
+
+    @property
+    def exported(self) -> float | None:
+        """The number that a file shows in a column of numbers; None if there is none."""
+        found = self.sort if self.number is None else self.number
+        return None if found is None or isinstance(found, str) or math.isnan(found) else found
 
 
 @dataclass(frozen=True)

@@ -196,7 +196,7 @@ def _above_floor(row: Standing, when: str, name: str) -> Value:
         return NO_VALUE
     floor = f"≤ {eigenvalue(row[f'{when}:floor|max'])}"
     if below == taken:
-        return Value(floor, 0.0)
+        return Value(floor, 0.0, number=math.nan)
     shown = row[f"{when}:{name}"]
     text = eigenvalue(shown)
     return Value(f"{text}; {below} of {taken} {floor}" if below else text, shown)

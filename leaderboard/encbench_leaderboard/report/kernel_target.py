@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from operator import itemgetter
 
@@ -255,7 +256,10 @@ def _of_task(
     if task.cells["end:size"].dropna().nunique() > 1:
         text += " **The kernels differ in size, and eigenvalues depend on it.**"
     by_name = {when: {c.statistic: c for c in of} for when, of in found.items()}
-    return [Text(text), _table("ρ", by_name, several=False)]
+    table = _table("ρ", by_name, several=False)
+    # unique on the page, since files are named by it
+    name = f"{task.slug}-{table.name}" if named else table.name
+    return [Text(text), replace(table, name=name)]
 
 
 def _table(rho: str, found: Mapping[str, Mapping[str, Correlation]], *, several: bool) -> Table:

@@ -177,7 +177,7 @@ def _resolved(row: Standing) -> Value:
     if not row["end:taken"]:
         return NO_VALUE
     rank, size = row["end:resolved_rank"], row["end:size"]
-    return Value(f"{count(rank)} / {count(size)}", rank / size)
+    return Value(f"{count(rank)} / {count(size)}", rank / size, number=rank)
 
 
 def _status(facts: Sequence[Facts]) -> str:

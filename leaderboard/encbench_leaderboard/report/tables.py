@@ -297,7 +297,7 @@ def ablation_table(task: TaskBoard) -> Table | None:
             spectrum: Any = attrgetter(part)(found[entry]) if part else found[entry]
             shown = getattr(spectrum, number)
             if shown is None:
-                return Value(f"≤ {eigenvalue(spectrum.floor)}", 0.0)
+                return Value(f"≤ {eigenvalue(spectrum.floor)}", 0.0, number=math.nan)
             return Value(eigenvalue(shown), shown)
 
         return value

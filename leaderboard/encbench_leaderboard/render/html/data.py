@@ -185,6 +185,6 @@ def _sorted_by(column: Column, value: Value) -> float | str:
 def _copied(column: Column, value: Value) -> str:
     """Text of a value to search and copy: all digits of a number; "" if it is missing. Escaped,
     since DataTables reads it as HTML."""
-    if column.kind == "number" and isinstance(value.sort, float | int):
-        return "" if math.isnan(value.sort) else str(value.sort)
+    if column.kind == "number":
+        return "" if value.exported is None else str(value.exported)
     return "" if value.text == MISSING else str(escape(value.text))

@@ -42,6 +42,11 @@ def test_infinite_and_missing_numbers_survive_json() -> None:
     assert copied == ("inf", "30.004", "", "")
 
 
+def test_what_is_copied_is_the_number_and_not_its_sort_key() -> None:
+    values = [Value("≤ 1e-7", 0.0, number=math.nan), Value("5 / 9", 5 / 9, number=5)]
+    assert [(key, copied) for _, key, copied in options(values)] == [(0.0, ""), (5 / 9, "5")]
+
+
 def test_an_interval_stands_under_its_mean() -> None:
     for text in ("25.00 ± 0.30", "25.00 [24.7, 25.3]"):
         assert options([Value(text, 25.0)])[0][0] == f"25.00<small>{text[6:]}</small>"
