@@ -20,6 +20,22 @@ def test_records_without_these_fields_have_no_such_fold(results: Results) -> Non
     assert of(results) is None
 
 
+def test_a_mean_over_the_cells_that_reach_90_percent_says_how_many_do(results: Results) -> None:
+    for entry, seed, k_90 in (("few", 0, 8), ("few", 1, None), ("all", 0, 12), ("all", 1, 12)):
+        stored = results.add(entry, seed=seed)
+        energy = EnergySummary(k_50=1, k_90=k_90, k_99=None, tenth=0.5, resolved=0.9)
+        stored.record.spectra[2].target = TargetSummary(target_centred=energy, energy_points=32)
+        results.store.write(stored.record, stored.arrays, {})
+    table = next(block for block in of(results).blocks if isinstance(block, Table))
+    place = [column.name for column in table.columns].index("energy_90")
+    found = {row.entry: row.values[place] for row in table.rows}
+    assert (found["few"].text, found["all"].text) == ("25.0% (1 of 2)", "37.5%")
+    assert found["few"].exported == 0.25
+    assert found["few"].sort > found["all"].sort, "a cell that does not reach it needs more"
+    tenths = {row.values[place + 1].text for row in table.rows}
+    assert tenths == {"50.0%"}
+
+
 def test_the_fold_holds_alignment_energies_and_predicted_beside_measured_steps(
     results: Results,
 ) -> None:

@@ -49,6 +49,10 @@ HELP = {
     "size": "number of eigenvalues",
     "steps": "optimizer steps",
     "ntk_seconds": "time spent on spectra",
+    "energy_90": "mean over the cells whose eigenvectors above the floor hold 90 %; (2 of 8): the "
+    "others need more, so this mean is too small; sorted by mean / share of these cells",
+    "energy_tenth": "(2 of 8): in the other cells, eigenvalues of the leading tenth are below the "
+    "floor",
     "mean_rank": "mean over the tasks that rank the encoding",
     "tasks": "number of tasks that rank the encoding; k of n: it finished on k of them",
     "interval": "of this pair alone, not corrected",
@@ -100,13 +104,19 @@ def codes(name: str, title: str, of: Callable[[Item], str]) -> Source[Item]:
 
 
 def mean_of_reached(costs: Sequence[float | None], shown: Callable[[float], str]) -> Value:
-    """Mean of the finite costs, with their number in brackets if some are infinite or missing."""
+    """Mean of the finite costs, see ``mean_of_some``."""
     reached = [cost for cost in costs if cost is not None and math.isfinite(cost)]
+    mean = float(np.mean(reached)) if reached else math.nan
+    return mean_of_some(mean, len(reached), len(costs), shown)
+
+
+def mean_of_some(mean: float, reached: int, of: int, shown: Callable[[float], str]) -> Value:
+    """A mean cost, with the number of cells in brackets if not all reached the goal: "7.5 (3 of
+    4)". It is then sorted by mean / share of these cells, since the others would cost more."""
     if not reached:
         return NO_VALUE
-    mean = float(np.mean(reached))
-    some = "" if len(reached) == len(costs) else f" ({len(reached)} of {len(costs)})"
-    return Value(f"{shown(mean)}{some}", mean)
+    some = "" if reached == of else f" ({reached} of {of})"
+    return Value(f"{shown(mean)}{some}", mean * of / reached, number=mean)
 
 
 def fill(

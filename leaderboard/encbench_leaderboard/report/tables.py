@@ -217,7 +217,7 @@ def by_moment(
     for row in standings:
         for when, sources in moments.items():
             values = [source.value(row) for source in sources]
-            if any(value is not NO_VALUE for value in values):
+            if any(value != NO_VALUE for value in values):
                 entry = [source.value(row) for source in names]
                 rows.append(Row([*entry, Value(when), *values], row["entry"]))
     titles = [*(s.column for s in names), Column("moment", "moment", "text")]
