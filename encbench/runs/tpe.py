@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -45,7 +44,7 @@ class Proposals:
         *,
         higher: bool,
     ) -> None:
-        self._space, self._possible, self._higher = space, possible, higher
+        self._space, self._possible = space, possible
         self._study = optuna.create_study(
             sampler=optuna.samplers.TPESampler(seed=seed % 2**32),
             direction="maximize" if higher else "minimize",
@@ -79,12 +78,9 @@ class Proposals:
             self._tell(self._asked, value)
 
     def _tell(self, trial: OptunaTrial, value: float | None) -> None:
-        known = [v for v in self._values.values() if v is not None and math.isfinite(v)]
-        if value is None and known:
-            # without a value, TPE would not learn to avoid the setting
-            value = min(known) if self._higher else max(known)
-        if value is None or not math.isfinite(value):
-            self._study.tell(trial, state=TrialState.FAIL)
+        if value is None:
+            # TPE ranks pruned trials below all others, so it learns to avoid their settings
+            self._study.tell(trial, state=TrialState.PRUNED)
         else:
             self._study.tell(trial, value)
 

@@ -56,8 +56,8 @@ Sampler = Literal["sobol", "tpe"]
 TUNE_SEED = 1000
 """Default seed of trials and of drawing them; not a seed that is usually reported."""
 TPE_NOTE = (
-    "TPE proposes each trial from the results of earlier ones: trials are not drawn beforehand, "
-    "and cannot be run in shares or on a cluster."
+    "TPE proposes each trial after the first ten from the results of earlier ones: trials are not "
+    "drawn beforehand, and cannot be run in shares or on a cluster."
 )
 
 

@@ -32,6 +32,7 @@ from encbench.cli.app import build
 from encbench.plugins.host import PluginHost, default_host
 from encbench.plugins.registry import Registry, default_registry
 from encbench.results.merging import merge
+from encbench.runs.candidates import Dimension
 from encbench.runs.runner import Unwatched
 from encbench.runs.trials import plan_tuning
 from encbench.runs.tuning import run_tuning, value_of
@@ -512,6 +513,27 @@ def test_tpe_proposes_the_same_again_from_the_recorded_values(suite, registry, t
         assert len({json.dumps([t.parameters, t.training]) for t in encoding.trials}) == 4
         for trial in encoding.trials[1:]:
             assert trial.parameters["forbidden"] >= 3 or trial.parameters["scale"] <= 1
+
+
+@pytest.mark.parametrize("higher", [True, False])
+def test_tpe_ranks_a_trial_without_a_value_below_all_others(higher):
+    tpe = pytest.importorskip("encbench.runs.tpe", reason="an optional extra")
+    space = [Dimension("training", "lr", Search(1e-4, 1e4, log=True), whole=False)]
+
+    def quality(lr: float) -> float | None:
+        # best at 0.1; diverges above 1
+        return None if lr > 1 else (-1 if higher else 1) * abs(math.log10(lr) + 1)
+
+    diverged = 0
+    for seed in range(5):
+        proposals = tpe.Proposals(space, seed, lambda values: True, [0.1], higher=higher)
+        proposals.tell(quality(0.1))
+        rates = []
+        for _ in range(30):
+            rates += proposals.next()
+            proposals.tell(quality(rates[-1]))
+        diverged += sum(quality(rate) is None for rate in rates[10:])
+    assert diverged < 45, "of 100"
 
 
 def test_the_verb_shows_spaces_trials_and_the_result(tmp_path, monkeypatch, capsys):
