@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from itertools import chain, groupby
 from pathlib import Path
 from random import Random
 from typing import Literal, Protocol
@@ -196,8 +197,7 @@ def run_suite(
                 store.remove(unread.outline.key)
         missing = [(key, cell) for key, cell in cells.items() if key not in kept]
         if shard is not None:
-            # two processes that run the same share at once then meet at few cells
-            Random().shuffle(missing)
+            missing = _shuffled(missing)
         pending = _longest_first(dict(missing))
         watcher.planned(pending, list(kept.values()))
         if executor is None:
@@ -340,6 +340,16 @@ def _longest_first(cells: Mapping[str, CellConfig]) -> dict[str, CellConfig]:
         return size, training.steps or training.epochs or 0
 
     return dict(sorted(cells.items(), key=lambda keyed: work(keyed[1]), reverse=True))
+
+
+def _shuffled(cells: Iterable[tuple[str, CellConfig]]) -> list[tuple[str, CellConfig]]:
+    """Shuffle the tasks, and the cells of each: two processes that run the same share at once then
+    meet at few cells, and each still loads a task's data once."""
+    by_task = [list(same) for _, same in groupby(cells, key=lambda keyed: keyed[1].task)]
+    Random().shuffle(by_task)
+    for group in by_task:
+        Random().shuffle(group)
+    return list(chain.from_iterable(by_task))
 
 
 def _remove_superseded(group: list[StoredRecord], store: Store) -> None:
