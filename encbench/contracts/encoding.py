@@ -112,6 +112,9 @@ class Encoding(nn.Module, ABC):
     size_parameters: ClassVar[tuple[str, ...]] = ()
     """Names of the parameters (int or list of int) that a parameter budget adjusts: first the main
     one, then those with finer steps. The number of trained parameters must increase with each."""
+    encoding_parameters: ClassVar[tuple[str, ...]] = ()
+    """Names of the parameters whose texts select other encodings, such as a composite's parts; a
+    cell is run again when a plug-in of one of these has another version."""
     activation: str | Activation | None = None
     """Activation of the network's hidden layers, such as "sine", if the setting is "auto".
 

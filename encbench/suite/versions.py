@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from encbench.errors import UsageError
+from encbench.errors import PluginError, UsageError
 from encbench.plugins.registry import Registry
 from encbench.plugins.selector import parse_selector
 from encbench.suite.config import NetworkConfig, PluginRef, TrainingConfig
@@ -18,14 +18,15 @@ def other_versions(
 ) -> dict[str, str]:
     """Versions, by distribution, of plug-ins that are not built in, without encoding and task.
 
-    Encodings that the encoding's parameters name, such as a composite's parts, are among them.
+    Encodings that the encoding's ``encoding_parameters`` name are among them.
     """
+    parts = _parts(encoding.qualified, encoding.parameters, registry)
     chosen = [
         ("network", network.kind),
         ("activation", network.activation),
         ("optimizer", training.optimizer),
         ("schedule", training.schedule),
-        *(("encoding", name) for name in _names(encoding.parameters)),
+        *(("encoding", name) for name in parts),
     ]
     found = {}
     for kind, text in chosen:
@@ -42,14 +43,24 @@ def other_versions(
     return found
 
 
-def _names(value: Any) -> Iterator[str]:
-    """Names in the selectors in a parameter's value, and in the parameters that these give."""
+def _parts(name: str, parameters: Mapping[str, Any], registry: Registry) -> Iterator[str]:
+    """Names of the encodings that an encoding's parameters name, and that these name in turn."""
+    if not registry.offers_any("encoding", name):
+        return
+    with suppress(PluginError, UsageError):  # building the encoding reports them
+        for key in registry.find("encoding", name).load().encoding_parameters:
+            for text in _texts(parameters.get(key)):
+                with suppress(UsageError):
+                    # without the coordinates that a composite's part reads
+                    part, given = parse_selector(re.sub(r"@[\d\s,]*$", "", text))
+                    yield part
+                    yield from _parts(part, given, registry)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """The texts in a parameter's value."""
     if isinstance(value, str):
-        with suppress(UsageError):
-            # without the coordinates that a composite's part reads
-            name, parameters = parse_selector(re.sub(r"@[\d\s,]*$", "", value))
-            yield name
-            yield from _names(parameters)
-    elif isinstance(value, Mapping | list):
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
         for item in value.values() if isinstance(value, Mapping) else value:
-            yield from _names(item)
+            yield from _texts(item)

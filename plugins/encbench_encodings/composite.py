@@ -56,6 +56,7 @@ class Composite(Encoding):
         'Audia et al., "How Learnable Grids Recover Fine Detail in Low Dimensions", ICLR 2025'
     )
     max_dim = 4
+    encoding_parameters = ("parts",)
 
     def __init__(
         self,

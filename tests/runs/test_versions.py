@@ -111,7 +111,9 @@ def test_the_version_of_a_network_or_an_activation_counts_too(suite, asked):
 class Beside(Table):
     """Names other encodings in its parameters, as a composite does."""
 
-    def __init__(self, in_dim: int, *, parts: list[str]) -> None:
+    encoding_parameters = ("parts",)
+
+    def __init__(self, in_dim: int, *, parts: list[str], mode: str = "plain") -> None:
         super().__init__(in_dim)
 
 
@@ -139,6 +141,17 @@ def test_the_version_of_an_encodings_part_counts_too(suite, part):
     assert again.cell.other_versions == {"theirs": "1.1"}
     (remark,) = again.remarks
     assert "ran with theirs 1.0; it runs with 1.1" in remark
+
+
+def test_a_choice_that_is_called_like_an_encoding_is_no_part(suite):
+    registry = registry_of(
+        ours=module(encodings={"beside": Beside, "table": Table}, tasks={"wave": Wave}),
+        theirs=module(encodings={"scaled": Scaled}),
+    )
+    for part in ("table", 'beside:mode=scaled,parts=["table"]'):
+        entry = SuiteEntry(name="beside", parameters={"parts": [part], "mode": "scaled"})
+        changed = suite.model_copy(update={"encodings": [entry]})
+        assert plan(changed, registry)[0].other_versions == {}
 
 
 def test_the_seed_of_weights_up_to_schema_version_2_can_be_asked_for(suite):
