@@ -213,7 +213,7 @@ def run_suite(
 
         def is_done(cell: CellConfig) -> bool:
             key = cell_key(cell)
-            stored = _made_meanwhile(store, cell, existing.get(key, ()), save_weights)
+            stored = _made_meanwhile(store, cell, existing.get(key, ()), rerun, save_weights)
             if stored is None:
                 return False
             done[key] = kept[key] = stored
@@ -361,11 +361,16 @@ def _remove_superseded(group: list[StoredRecord], store: Store) -> None:
 
 
 def _made_meanwhile(
-    store: Store, cell: CellConfig, earlier: Iterable[StoredRecord], save_weights: bool
+    store: Store,
+    cell: CellConfig,
+    earlier: Iterable[StoredRecord],
+    rerun: Rerun,
+    save_weights: bool,
 ) -> StoredRecord | None:
     """The record, not among ``earlier``, that another process has made of a cell, if it will do."""
     stored = store.find(cell_key(cell))
-    if stored is None or stored.outline.status != "ok":
+    # "diverged" and "all" ask for one repetition, which this record is
+    if stored is None or stored.outline.status in _AGAIN[rerun] & _AGAIN["failed"]:
         return None
     if stored.outline in [s.outline for s in earlier] or (save_weights and _lacks_weights(stored)):
         return None

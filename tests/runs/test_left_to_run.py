@@ -66,12 +66,13 @@ class Ends(Executor):
 
     def __init__(self, registry, status, **options):
         super().__init__(RunOptions(**options))
-        self.registry, self.status = registry, status
+        self.registry, self.status, self.count = registry, status, 0
 
     def run(self, cells, watch):
         waiting = deque(cells)
         while (cell := self.next_cell(waiting)) is not None:
             result = run_cell(cell, self.registry)
+            self.count += 1
             result.record.status = self.status
             yield result
 

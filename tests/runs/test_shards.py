@@ -17,6 +17,7 @@ from encbench.runs.runner import Unwatched, _shuffled, share_of
 from encbench.suite.file import SuiteEntry
 from encbench.suite.plan import keyed_plan
 from tests.runs.test_dask import content
+from tests.runs.test_left_to_run import Ends
 
 OPTIONS = {"jobs": 1, "device": "cpu", "report": False}
 
@@ -85,23 +86,37 @@ def test_shares_run_into_one_folder_at_the_same_time(start, suite_file, tmp_path
     assert not list((tmp_path / "out" / "records").glob(".*"))
 
 
-def test_a_cell_that_the_same_share_has_run_meanwhile_is_not_run_again(seven, registry, tmp_path):
+@pytest.mark.parametrize(
+    ("status", "rerun", "runs"),
+    [
+        ("ok", "failed", 1),
+        ("diverged", "failed", 1),
+        ("diverged", "all", 1),
+        ("failed", "never", 1),
+        ("failed", "failed", 3),
+    ],
+)
+def test_a_cell_that_the_same_share_has_run_meanwhile_is_not_run_again(
+    quick_suite, registry, tmp_path, status, rerun, runs
+):
+    suite = Suite.model_validate(quick_suite.model_dump() | {"seeds": [0, 1, 2]})
+
+    def share(watcher=None):
+        ends = Ends(registry, status)
+        options = {"rerun": rerun, "executor": ends, "report": False, "watcher": watcher}
+        done = run_suite(suite, tmp_path, registry=registry, shard=(1, 1), **options)
+        return ends.count, done
+
     class Requeued(Unwatched):
         """Runs the whole share when the first cell of the same share is done."""
 
-        def __init__(self):
-            self.started = set()
-
-        def event(self, event):
-            self.started.add(event.key)
-
         def recorded(self, record):
             if len(Store(tmp_path).keys()) == 1:
-                run_suite(seven, tmp_path, registry=registry, shard=(1, 1), **OPTIONS)
+                share()
 
-    watcher = Requeued()
-    done = run_suite(seven, tmp_path, registry=registry, shard=(1, 1), watcher=watcher, **OPTIONS)
-    assert (len(watcher.started), done.reused, len(done.records), done.all_ok) == (1, 6, 7, True)
+    count, done = share(Requeued())
+    assert (count, done.reused, len(done.records)) == (runs, 3 - runs, 3)
+    assert {stored.outline.status for stored in done.records} == {status}
 
 
 def test_a_share_runs_the_cells_of_a_task_one_after_another(seven, registry):
