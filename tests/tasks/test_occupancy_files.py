@@ -415,6 +415,9 @@ LACKS_A_CORNER = b"OFF\n3 2 0\n0 0 0\n1 0 0\n0 1 0\n4 0 1 2\n3 0 1 2\n"
         "a number a line.off": plain_off(b"\n", b"\n").replace(b" ", b"\n"),
         "counts on the same line.off": plain_off(b" ", b" ").replace(b"\n", b" "),
         "a vertex on the line of the counts.off": off().replace(b" 0\n", b" 0 ", 1),
+        "a number on the line of the counts.off": plain_off(b"\n", b"\n").replace(
+            b" 0\n1.0 ", b" 0 1.0\n", 1
+        ),
     }.items(),
     ids=str,
 )

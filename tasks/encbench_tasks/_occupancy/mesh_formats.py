@@ -41,7 +41,8 @@ def _read_off(data: bytes) -> tuple[Array, Indices]:
     vertices, faces = _wholes(counts[:2])
     if min(vertices, faces) < 0:
         raise ValueError(f"it says {vertices} vertices and {faces} faces")
-    if len(lines) != vertices + faces and is_plain:
+    short = any(len(row) < 3 for row in lines[:vertices])
+    if is_plain and (short or len(lines) != vertices + faces):
         lines = [row for row in (counts[3:], *lines) if row]  # a vertex may follow the counts
         lines = _by_words(lines, vertices, faces) or lines
     if len(lines) > vertices + faces:
