@@ -116,10 +116,19 @@ def test_values_to_reach_are_those_of_the_curves_if_the_fixed_ones_do_not_serve(
     assert [found["c"][0].steps_to(value) for value in values_of(low, found)] == [10, 10, math.inf]
     snr = MetricInfo("snr", "dB", "higher")
     found = {e: [Course("", np.arange(2), np.empty(0), np.array(of))] for e, of in curves.items()}
-    for reached, expected in ((-5.55, [-5.6, 1.0]), (25.0, [25.0, 30.0, 35.0])):
-        found["c"] = [Course("", np.arange(1), np.empty(0), np.array([reached]))]
+    for reached, expected in ((-5.55, [-5.6, 2.2e-5, 3e-2]), (25.0, [25.0, 30.0, 35.0])):
+        found["c"] = [Course("", np.ones(1), np.empty(0), np.array([reached]))]
         assert list(values_of(snr, found)) == expected
     assert not values_of(snr, {})
+
+
+def test_what_an_untrained_network_has_is_no_value_to_reach() -> None:
+    low = MetricInfo("l1", "", "lower")
+    found = {
+        entry: [Course("", np.array([0, 5, 10]), np.empty(0), np.array(of), sign=low.sign)]
+        for entry, of in {"learns": [1.0, 0.1, 0.01], "never": [1.0, 1.2, 1.1]}.items()
+    }
+    assert values_of(low, found) == [0.01]
 
 
 def test_a_metric_that_should_be_low_has_times_to_quality(results: Results) -> None:

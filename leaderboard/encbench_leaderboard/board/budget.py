@@ -46,8 +46,8 @@ class Course:
         return float(self.value[within][-1]) if within.any() else math.nan
 
     def best(self) -> float:
-        """The best finite value; NaN if there is none."""
-        finite = self.sign * self.value[np.isfinite(self.value)]
+        """The best finite value after the start; NaN if there is none."""
+        finite = self.sign * self.value[np.isfinite(self.value) & (self.step > 0)]
         return self.sign * float(finite.max()) if len(finite) else math.nan
 
     def steps_to(self, value: float) -> float:
@@ -99,18 +99,25 @@ class Until:
 def values_of(metric: MetricInfo, found: Mapping[str, Sequence[Course]]) -> Sequence[float]:
     """The values whose cost is shown, easiest first: ``VALUES``, if higher is better and a curve
     reaches any of them; else what the worst, the middle and the best entry reach in half of their
-    cells, rounded to two significant digits that are no harder to reach."""
+    finished cells, rounded to two significant digits that are no harder to reach. Values that all
+    finished cells have before training are left out."""
     fixed = VALUES.get(metric.unit, ()) if metric.higher else ()
     every = [course for of in found.values() for course in of]
     if any(math.isfinite(course.steps_to(value)) for value in fixed[:1] for course in every):
-        return fixed
+        return [value for value in fixed if _learned(value, every)]
     best = [np.median(of) for of in map(_bests, found.values()) if len(of)]
     if not best:
         return ()
     easy_first = np.quantile(metric.sign * np.array(best), (0, 0.5, 1), method="lower")
     two_digits = Context(prec=2, rounding=ROUND_FLOOR).create_decimal
-    values = (float(two_digits(repr(value))) for value in easy_first.tolist())
-    return [metric.sign * value + 0.0 for value in dict.fromkeys(values)]  # + 0.0: no "-0"
+    rounded = dict.fromkeys(float(two_digits(repr(value))) for value in easy_first.tolist())
+    values = (metric.sign * value + 0.0 for value in rounded)  # + 0.0: no "-0"
+    return [value for value in values if _learned(value, every)]
+
+
+def _learned(value: float, courses: Sequence[Course]) -> bool:
+    """Whether a finished cell does not have the value before training."""
+    return any(course.finished and course.steps_to(value) > 0 for course in courses)
 
 
 def _bests(courses_of_entry: Sequence[Course]) -> list[float]:
