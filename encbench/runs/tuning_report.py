@@ -65,7 +65,7 @@ class Summary(Data):
     values: list[float | None]
     """Means over seeds, one per target; if there is only one target, the values of its seeds."""
     mean: float | None
-    """None if a cell has no value, or if it would be ∞ − ∞."""
+    """None if a cell has no value, or if it would be ∞ − ∞ or a sum beyond all floats."""
     low: float | None = None
     """Lower end of the 95 % interval of the mean (Student's t); None for fewer than two values."""
     high: float | None = None
@@ -79,9 +79,11 @@ class Summary(Data):
             return summary
         summary.mean = sum_of_all / len(known)
         if len(known) > 1 and all(map(math.isfinite, known)):
-            error = float(np.std(known, ddof=1)) / math.sqrt(len(known))
+            with np.errstate(over="ignore"):  # squares of values near 1e308
+                error = float(np.std(known, ddof=1)) / math.sqrt(len(known))
             half = float(stdtrit(len(known) - 1, 0.975)) * error
-            summary.low, summary.high = summary.mean - half, summary.mean + half
+            if math.isfinite(half):
+                summary.low, summary.high = summary.mean - half, summary.mean + half
         return summary
 
     def text(self, *, change_of: float | None = None) -> str:
@@ -255,9 +257,11 @@ def expected_best(values: Sequence[float | None], *, higher: bool) -> list[float
 
 
 def total(terms: Iterable[float]) -> float | None:
-    """Their sum; None if it is ∞ − ∞, which ``math.fsum`` refuses."""
-    terms = list(terms)
-    return None if {math.inf, -math.inf} <= {*terms} else math.fsum(terms)
+    """Their sum; None if it is ∞ − ∞, which ``math.fsum`` refuses, or exceeds all floats."""
+    try:
+        return math.fsum(terms)
+    except (ValueError, OverflowError):
+        return None
 
 
 def best_so_far(values: Sequence[float | None], *, higher: bool) -> list[float | None]:

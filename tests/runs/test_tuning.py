@@ -169,6 +169,8 @@ def test_an_interval_is_students_and_needs_two_values():
     assert Summary.of([30.0, None]).mean is None
     assert Summary.of([math.inf, -math.inf]).mean is None
     assert Summary.of([0.1, 0.1, 0.1]).text() == "0.1"
+    assert Summary.of([1e300, 2e300]).text() == "1.5e+300"  # the interval overflows
+    assert Summary.of([1e308, 1e308]).mean is None
 
 
 @pytest.mark.parametrize(
