@@ -96,7 +96,7 @@ def test_a_profile_is_of_times_over_the_fastest_of_each_unit(results: Results) -
     figure = profile_figure(task, found)
     assert figure is not None
     last = figure.panels[-1]
-    assert last.title == "PSNR ≥ 35 dB"
+    assert (last.title, last.y.title) == ("PSNR ≥ 35 dB", "share of 2 seeds")
     heights = {series.entry: series.y[-1] for series in last.series}
     assert heights == {"fast": 1.0, "slow": 0.0}
     with style.quiet():

@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from encbench_leaderboard.board.against import Against, Line, against
+from encbench_leaderboard.board.budget import Until
+from encbench_leaderboard.board.comparable import Number, comparable
 from encbench_leaderboard.board.table import boards
 from encbench_leaderboard.plot import plot_against
 from encbench_leaderboard.render.panels import plot
@@ -431,3 +434,24 @@ def test_ticks_of_numbers_of_parameters_have_thousands_and_room(results: Results
     found = against(results.store.records(), "parameters", "psnr")
     (panel,) = relation_figure(found, "parameters", log_x=True).panels
     assert panel.x.ticks == ((17_283, "17,283"), (20_099, "20,099"))
+
+
+def test_a_point_without_a_target_below_the_floor_says_so() -> None:
+    cells = pd.DataFrame(
+        [("e", "s", f"p{x}", float(x), unit) for x in (1, 2, 4) for unit in "ab"],
+        columns=["encoding", "settings", "entry", "x", "unit"],
+    ).assign(status="ok", seed=0, target="t", number=1.0, below=False)
+    cells.loc[5, ["number", "below"]] = np.nan, True
+    number = Number(cells["number"].to_numpy(), "λ_min", "λ_min", cells["below"].to_numpy())
+    (note,) = comparable(cells, number, "image", category=True).notes
+    assert note.endswith("; 1 point left out: not above the floor on all of them.")
+
+
+def test_end_and_a_number_without_a_leading_zero_are_names_of_y(results: Results) -> None:
+    for epochs in (10, 20):
+        results.add("a", training={"epochs": epochs})
+    records = results.store.records()
+    named = against(records, "training.epochs", "end.lambda_maximum")
+    (line,), (same,) = only(named), only(against(records, "training.epochs", "lambda_maximum"))
+    assert line.y.tolist() == same.y.tolist()
+    assert Until.of("seconds_to_.5") == Until("seconds", 0.5)

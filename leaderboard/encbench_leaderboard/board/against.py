@@ -135,6 +135,7 @@ def against(records: Sequence[StoredRecord], x: str, y: str, task: str | None = 
     Raises:
         UsageError: these records have no such x, y or task, or values of y must not be compared.
     """
+    y = y.removeprefix("end.")
     values = [x_value(stored.record, x) for stored in records]
     if all(value is None for value in values):
         known = names_of_x(records)

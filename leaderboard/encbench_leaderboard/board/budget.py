@@ -74,7 +74,7 @@ class Until:
     @classmethod
     def of(cls, name: str) -> Until | None:
         """Parse a name; None if it is not that of a cost."""
-        found = re.fullmatch(r"(steps|seconds)_to_(-?\d+(?:\.\d+)?(?:e-?\d+)?)", name)
+        found = re.fullmatch(r"(steps|seconds)_to_(-?(?:\d+(?:\.\d+)?|\.\d+)(?:e-?\d+)?)", name)
         return cls(cast(Literal["steps", "seconds"], found[1]), float(found[2])) if found else None
 
     def heading(self, metric: MetricInfo) -> str:

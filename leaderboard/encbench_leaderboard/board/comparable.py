@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,7 +80,7 @@ def comparable(cells: pd.DataFrame, of: Number, task: str, *, category: bool) ->
     kept = cells[~missing & ~without_all]
     notes: list[str] = []
     if category and len(kept):
-        kept, notes = _on_common_targets(kept, point[kept.index], task)
+        kept, notes = _on_common_targets(kept, point[kept.index], set(point[below]), task)
     too_high = set(point[below]) & set(point[kept.index])
     left_out["point", "drawn too high, without the cells below the floor"] = len(too_high)
     return Selection(kept, left_out, [*notes, *_numbers_of_seeds(kept, task)])
@@ -100,7 +100,7 @@ def common_units(sets: Iterable[frozenset[str]]) -> frozenset[str]:
 
 
 def _on_common_targets(
-    cells: pd.DataFrame, point: pd.Series[int], task: str
+    cells: pd.DataFrame, point: pd.Series[int], below: Set[int], task: str
 ) -> tuple[pd.DataFrame, list[str]]:
     sets = cells["unit"].groupby(point).agg(frozenset)
     units = common_units(sets)
@@ -112,8 +112,14 @@ def _on_common_targets(
         return cells, []
     of = f"{len(units)} of {plural(of_all, 'target')}" if len(units) < of_all else "all targets"
     named = f" ({', '.join(names[names.index.isin(units)])})" if len(units) <= NAMED else ""
-    gone = int((~have).sum())
-    dropped = f"; {plural(gone, 'point')} left out: not on all of them" if gone else ""
+    gone = have.index[~have]
+    of_floor = gone.isin(below).sum()
+    why = {"not": len(gone) - of_floor, "not above the floor": of_floor}
+    dropped = "".join(
+        f"; {plural(int(n), 'point')} left out: {text} on all of them"
+        for text, n in why.items()
+        if n
+    )
     return kept, [f"{task}: means are over {of}{named}, the same at each point{dropped}."]
 
 

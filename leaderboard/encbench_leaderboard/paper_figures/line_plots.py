@@ -75,9 +75,9 @@ def with_and_without(task: TaskBoard, looks: Mapping[str, Look]) -> Described:
     missing = [] if 0 in kinds.values() else [f"The network without an encoding: add -e {PLAIN}."]
     styles = {"solid": "whole kernel", "dashed": "without the encoding's own term"}
     what = (
-        "Spectrum at the end of training of each network with learned grids: of its whole kernel, "
-        "and of the kernel without the term of the encoding's own parameters; and of the network "
-        "without an encoding. "
+        "Spectrum at the end of training of each network with a learned encoding: of its whole "
+        "kernel, and of the kernel without the term of the encoding's own parameters; and of the "
+        "network without an encoding. "
     )
     return _described(task, shown, [panel], what, styles, missing, looks)
 

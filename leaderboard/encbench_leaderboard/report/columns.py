@@ -32,7 +32,8 @@ HELP = {
     "entry above",
     "targets": "number of targets on which a cell finished",
     "n": "number of cells that finished",
-    "best": "best value during training; with a constant learning rate the last one is noisy",
+    "best": "best value during training; with a constant learning rate the last one is noisy. "
+    "May be worse than the final value, which is at all points: a curve may be at fewer of them",
     "parameters": "trained parameters of the network (MLP) and of the encoding",
     "seconds": "wall-clock time of training alone; times from different machines, devices or "
     "numbers of threads must not be compared",

@@ -204,8 +204,9 @@ def stability_note(task: TaskBoard) -> Text | None:
 
 BUDGET = (
     "Would less training order them differently? Values are of the quality curve, means over "
-    "cells. A time is the training time until the curve first reached the value; in brackets, the "
-    "number of cells that reached it, if not all did."
+    "cells; a curve may be at fewer points than the final value, and so differ from it. A time is "
+    "the training time until the curve first reached the value; in brackets, the number of cells "
+    "that reached it, if not all did."
 )
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from encbench.errors import with_minus
+from encbench.errors import plural, with_minus
 from encbench.results.records import Record, StoredRecord
 from encbench_leaderboard.board.budget import Course, on_common_units, slowdowns, values_of
 from encbench_leaderboard.board.facts import Facts
@@ -227,7 +227,7 @@ def profile_figure(task: TaskBoard, found: Mapping[str, Sequence[Course]]) -> Fi
         f"that {what}, the share on which this one did within τ times the training time of the "
         "fastest. At τ = 1: how often an encoding was the fastest; at the right end of a line: how "
         f"often it reached the value at all{with_all}.{common_note(found, unit)}",
-        lambda: [_profile(task, value, ratios, f"{unit}s") for value, ratios in panels],
+        lambda: [_profile(task, value, ratios, unit) for value, ratios in panels],
         {entry: entry for entry in list(kept)[:SHOWN]},
     )
 
@@ -243,7 +243,8 @@ def _profile(task: TaskBoard, value: float, ratios: Mapping[str, np.ndarray], un
         y = np.concatenate([[np.mean(inside <= 1.0)] if len(inside) else [0.0], share])
         y = np.append(y, y[-1])
         series.append(Series(entry, x, y, "steps"))
-    share_of = Axis(f"share of {len(next(iter(ratios.values())))} {unit}", limits=(-0.02, 1.02))
+    of = plural(len(next(iter(ratios.values()))), unit)
+    share_of = Axis(f"share of {of}", limits=(-0.02, 1.02))
     sides = f"{task.primary.title} {'≥' if task.primary.higher else '≤'}"
     title = f"{sides} {with_minus(f'{value:g}')} {task.primary.unit}".rstrip()
     return Panel(Axis("τ, times the fastest", "log"), share_of, series, title)
