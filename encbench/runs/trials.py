@@ -208,7 +208,7 @@ def plan_tuning(
         refuse_missing_data(cells, registry)
         facts = facts_of(cells, registry)
         name, measure = deciding_metric(metric, facts, cells, registry)
-        notes += chosen_by_reported_points(name, trial_cells, final_cells)
+        notes += chosen_by_reported_points(name, facts, trial_cells, final_cells, registry)
         if metric is not None:
             _check_measured(name, cells, registry)
         dimensions = {one.in_dim for one in facts} or {2}

@@ -344,8 +344,9 @@ def test_held_out_points_that_choose_the_settings_are_told(chosen):
         encodings=["identity"], tasks=["image:side=8,split=checker"], training={"steps": 5}
     )
     settings = {"trials": 2, "registry": default_registry()}
-    said = plan_tuning(suite, **settings).asked.notes
-    assert "--metric psnr" in said[1]
+    for metric in (None, "ms_ssim"):  # MS-SSIM is of the whole image
+        said = plan_tuning(suite, metric=metric, **settings).asked.notes
+        assert said[1].endswith("--metric psnr.")
     said = plan_tuning(suite, **settings, **chosen).asked.notes
     assert not any("held-out" in note for note in said)
 
