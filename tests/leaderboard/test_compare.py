@@ -461,6 +461,30 @@ def test_an_exact_fit_counts_as_in_the_standings(results: Results) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("a", "b", "wins", "outcome"),
+    [
+        (
+            (math.inf, math.inf, math.inf),
+            (math.inf, 40.0, 41.0),
+            "2:0",
+            "not tested: infinite values",
+        ),
+        ((math.inf, 40.0, 41.0), (50.0, 40.0, 41.0), "1:0", "no difference found"),
+        ((30.0, 40.0, 41.0), (30.0 + 4e-15, 40.0, 41.0), "0:0", "equal up to rounding"),
+    ],
+)
+def test_an_exact_fit_wins_over_the_value_that_it_counts_as(
+    results: Results, a: tuple[float, ...], b: tuple[float, ...], wins: str, outcome: str
+) -> None:
+    for seed in range(3):
+        put(results, "a", seed, a[seed])
+        put(results, "b", seed, b[seed])
+    report = compare_encodings("a", "b", results.directory)
+    (table,) = (block for block in comparison_page(report).blocks if isinstance(block, Table))
+    assert (table.rows[0].values[-2].text, said(report)) == (wins, outcome)
+
+
 def test_small_and_large_ratios_of_parameters_are_told_apart(results: Results) -> None:
     for encoding, width in (("a", 1_000), ("b", 2_400_000)):
         put(results, encoding, 0, 30.0, parameters={"mlp": 0, "encoding": width})

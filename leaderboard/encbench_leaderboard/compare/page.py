@@ -28,6 +28,7 @@ from encbench_leaderboard.statistics.intervals import Interval
 LISTED = 8
 """Maximum number of lines shown of a list."""
 EQUAL = "equal to the last digit"
+ROUNDED = "equal up to rounding"
 NONE = Value("")
 
 
@@ -116,7 +117,7 @@ def _note(shown: Sequence[TaskRow]) -> str:
 def _summary(first: Sequence[Quality]) -> str:
     found = Counter(map(_outcome, first))
     counted = ["B better", "A better", "no difference found", EQUAL]
-    counted += [name for name in ("not tested", "not compared") if found[name]]
+    counted += [name for name in (ROUNDED, "not tested", "not compared") if found[name]]
     texts = (f"{name} on {found[name]}" for name in counted)
     return f"{len(first)} rows by their first metric: {', '.join(texts)}."
 
@@ -129,6 +130,8 @@ def _outcome(quality: Quality) -> str:
         return EQUAL
     if math.isnan(quality.p):
         return "not tested"
+    if not quality.detectable and quality.ties == quality.difference.units:
+        return ROUNDED
     return f"{quality.better} better" if quality.better else "no difference found"
 
 
@@ -141,7 +144,7 @@ def verdict(quality: Quality, row: TaskRow) -> str:
         return f"{outcome}: {other if quality.refused else 'no pair finished with a value'}"
     if outcome == "not tested":
         return f"{outcome}: {'infinite values' if units > 1 else f'one {unit}'}"
-    if outcome != "no difference found":
+    if outcome != "no difference found" or not quality.detectable:
         return outcome
     size = value_text(quality.detectable, quality.metric)
     if not size.strip("0."):

@@ -305,7 +305,11 @@ def _quality(finished: pd.DataFrame, metric: MetricInfo, table: pd.DataFrame) ->
     means = [intervals(of)[0] for of in values]
     units = unit_means(values[2])[0]
     units = units[~np.isnan(units)]
-    better = metric.sign * units
+    # an exact fit is better than any other value, also than the one that it counts as
+    exact = cube(paired.assign(gap=paired_differences(b, a)), "gap", ["both"]).values
+    with np.errstate(invalid="ignore"):  # one exact fit each, on two seeds of a target: no winner
+        better = metric.sign * unit_means(exact)[0]
+    wins_a, wins_b = int((better < 0).sum()), int((better > 0).sum())
     varies = len(units) > 1 and np.isfinite(units).all()
     quality = Quality(
         metric=metric,
@@ -313,9 +317,9 @@ def _quality(finished: pd.DataFrame, metric: MetricInfo, table: pd.DataFrame) ->
         b=means[1].mean,
         difference=means[2],
         deviation=float(units.std(ddof=1)) if varies else math.nan,
-        wins_a=int((better < 0).sum()),
-        wins_b=int((better > 0).sum()),
-        ties=int((better == 0).sum()),
+        wins_a=wins_a,
+        wins_b=wins_b,
+        ties=len(units) - wins_a - wins_b,
         identical=bool(len(a) and (a == b).all()),
         cells=len(a),
         infinite_a=int(np.isinf(a).sum()),
