@@ -485,6 +485,20 @@ def test_an_exact_fit_wins_over_the_value_that_it_counts_as(
     assert (table.rows[0].values[-2].text, said(report)) == (wins, outcome)
 
 
+def test_between_folders_an_exact_fit_counts_as_the_best_of_the_compared_cells(
+    results: Results, other: Results
+) -> None:
+    put(results, "c", 0, 60.0)  # without a partner
+    for seed, psnr in enumerate((math.inf, 40.0, 41.0)):
+        put(results, "a", seed, psnr)
+        put(other, "a", seed, 45.0 - seed)
+    report = compare_folders(results.directory, other.directory)
+    assert only(report).quality[0].a == 42.0
+    blocks = comparison_page(report).blocks
+    (note,) = (b.markdown for b in blocks if getattr(b, "kind", "") == "note")
+    assert "An exact fit (∞) counts as the best finite value of the cells compared here." in note
+
+
 def test_small_and_large_ratios_of_parameters_are_told_apart(results: Results) -> None:
     for encoding, width in (("a", 1_000), ("b", 2_400_000)):
         put(results, encoding, 0, 30.0, parameters={"mlp": 0, "encoding": width})

@@ -64,7 +64,8 @@ def comparison_page(report: Report, *, every: bool = False) -> Page:
     for reason, number in refused.items():
         blocks.append(Text(f"Not compared, {plural(number, 'pair')}: {plain(reason)}"))
     if shown:
-        blocks.append(Text(_note(shown), "note"))
+        of = "table" if report.folder else "cells compared here"
+        blocks.append(Text(_note(shown, of), "note"))
     first = [row.quality[0] for row in report.rows if row.quality and not row.within]
     if len(first) > 1:
         blocks.append(Text(_summary(first)))
@@ -96,14 +97,14 @@ def _changes(title: str, changes: Sequence[Change], pairs: int) -> list[Text]:
     return [Text("\n".join([f"{title}:", "", *items]))] if items else []
 
 
-def _note(shown: Sequence[TaskRow]) -> str:
+def _note(shown: Sequence[TaskRow], of: str) -> str:
     text = (
         "n: seeds of a task, or targets of a category, that both finished; parameters are MLP + "
         "encoding; ratios of memory and time are geometric means."
     )
     found = [quality for row in shown for quality in row.quality]
     if any("; " in _sides(quality) for quality in found):
-        text += " An exact fit (∞) counts as the best finite value of the table."
+        text += f" An exact fit (∞) counts as the best finite value of the {of}."
     methods = {quality.method for quality in found}
     used = " and ".join(TEST_NAMES[m] for m in TEST_NAMES if m in methods)
     if used:
