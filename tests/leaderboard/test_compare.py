@@ -576,12 +576,12 @@ def test_settings_that_differ_between_two_entries_are_told(results: Results) -> 
     for seed in range(2):
         put(results, "mpe", seed, 30.0, training={"epochs": 100, "lr": 0.5})
         put(results, "mpe", seed, 31.0, training={"epochs": 100, "lr": 2.0})
-        put(results, "ffe", seed, 29.0, training={"epochs": 100, "lr": 2.0})
-    with pytest.raises(UsageError, match=r"'mpe' matches several entries on .*mpe · lr=0\.5"):
+        put(results, "ffe", seed, 29.0, training={"epochs": 100, "lr": 4.0})
+    with pytest.raises(UsageError, match=r"'mpe' and 'ffe' have no task.*: mpe · lr=0\.5; mpe"):
         compare_encodings("mpe", "ffe", results.directory)
     report = compare_encodings("mpe · lr=0.5", "ffe", results.directory)
     assert [(c.name, c.a, c.b, c.pairs) for c in report.settings] == [
-        ("training.lr", "0.5", "2.0", 2)
+        ("training.lr", "0.5", "4.0", 2)
     ]
     assert only(report).quality[0].a == 30.0
 
@@ -600,8 +600,12 @@ def test_encodings_of_one_sweep_are_compared_under_each_of_its_values(results: R
     assert " settings " in said
     assert " lr=2.0 " in said
     put(results, "ffe", 0, 29.0, training={"epochs": 100, "lr": 4.0})
-    with pytest.raises(UsageError, match=r"'ffe' matches several .*have the same choices"):
-        compare_encodings("mpe", "ffe", results.directory)
+    put(results, "mpe", 0, 29.0, training=training, cell=image("x.png"))
+    put(results, "mpe", 0, 29.0, training=training | {"lr": 0.5}, cell=image("x.png"))
+    report = compare_encodings("mpe", "ffe", results.directory)
+    assert [row.entry for row in report.rows if row.pairs] == ["lr=0.5", "lr=2.0"]
+    assert report.only_b == ["image:image=chelsea × ffe · lr=4.0 seed 0"]
+    assert [name.split()[0] for name in report.only_a] == ["image:image=x.png,side=128"] * 2
 
 
 def test_only_cells_of_the_entry_that_is_named_are_compared(results: Results) -> None:

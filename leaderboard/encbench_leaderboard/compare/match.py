@@ -174,34 +174,31 @@ def sides_of(
 ) -> dict[str, tuple[BySeed, BySeed]]:
     """Return the cells that a task has of the entries of both sides, each with the text that names
     them, by the settings that distinguish the entries of a side; "" if there is one entry each.
+    What only one side has stands beside an empty one.
 
     Raises:
-        UsageError: a side has several entries here, and the other not the same choices of settings.
+        UsageError: a side has several entries here that differ in no setting.
     """
     sides = [
         {entry: found for entry in entries if (found := task.of_entry(entry))}
         for _, entries in (a, b)
     ]
-    by_settings = [_by_settings(here) for here in sides]
-    if max(map(len, sides)) > 1 and (
-        set(by_settings[0]) != set(by_settings[1])
-        or any(len(found) < len(here) for found, here in zip(by_settings, sides, strict=True))
-    ):
-        (text, _), here = max(zip((a, b), sides, strict=True), key=lambda side: len(side[1]))
-        raise UsageError(
-            f"{text!r} matches several entries on {task.label}: {'; '.join(here)}; give one of "
-            "them as it is printed here, or compare encodings that have the same choices of "
-            "settings"
-        )
+    settings = [
+        {entry: cell_settings(found[0].record) for entry, found in here.items()} for here in sides
+    ]
+    differ = list(dict.fromkeys(key for here in settings for key in differing(here.values())))
+    by_settings = [
+        {
+            settings_text(of[entry], differ): {s.record.cell.seed: s for s in found}
+            for entry, found in here.items()
+        }
+        for of, here in zip(settings, sides, strict=True)
+    ]
+    for (text, _), here, by_text in zip((a, b), sides, by_settings, strict=True):
+        if len(by_text) < len(here):
+            raise UsageError(
+                f"{text!r} matches several entries on {task.label}: {'; '.join(here)}; give one of "
+                "them as it is printed here"
+            )
     mine, other = by_settings
     return {text: (mine.get(text, {}), other.get(text, {})) for text in {**mine, **other}}
-
-
-def _by_settings(entries: Mapping[str, Sequence[StoredRecord]]) -> dict[str, BySeed]:
-    """Records by the settings in which the entries differ, and by seed."""
-    settings = {entry: cell_settings(found[0].record) for entry, found in entries.items()}
-    differ = differing(settings.values())
-    return {
-        settings_text(settings[entry], differ): {s.record.cell.seed: s for s in found}
-        for entry, found in entries.items()
-    }

@@ -156,8 +156,8 @@ def compare_encodings(a: str, b: str, folder: Path) -> Report:
     """Compare two encodings on the same tasks and seeds of one results folder.
 
     Each is an entry as the leaderboard prints it, or NAME:KEY=VALUE with enough of its parameters
-    to identify it. If both were run under the same several choices of settings, as in a sweep, they
-    are compared under each.
+    to identify it. If one was run under several choices of settings, as in a sweep, they are
+    compared under each that both have.
 
     Raises:
         StoreError: it is not a results folder, or holds no records.
@@ -179,6 +179,11 @@ def compare_encodings(a: str, b: str, folder: Path) -> Report:
             chosen |= {id(one): settings for one, _ in matched}
             for only, here, there in ((report.only_a, ours, theirs), (report.only_b, theirs, ours)):
                 only += [names[cell_key(here[s].record.cell)] for s in here if s not in there]
+    if not pairs and len(mine[1]) + len(other[1]) > 2:
+        raise UsageError(
+            f"{a!r} and {b!r} have no task, settings and seed in common; to compare them under "
+            f"different settings, name one entry of each: {'; '.join(mine[1] + other[1])}"
+        )
     _add_pairs(report, pairs, names)
     report.rows = _rows(board, pairs, chosen)
     return report
