@@ -29,7 +29,7 @@ from encbench.suite.labels import told_apart
 
 if TYPE_CHECKING:
     # these import torch, which `encbench run --help` does not need
-    from encbench.results.records import StoredRecord
+    from encbench.results.records import Record, StoredRecord
     from encbench.runs.interface import Event
     from encbench.runs.runner import RunResult
 
@@ -116,24 +116,39 @@ class RunProgress:
             )
 
     def recorded(self, record: StoredRecord) -> None:
+        self._ended(record)
+        self._print(_line_of(record, self._name(record.outline.cell_key)))
+
+    def kept(self, record: StoredRecord, attempt: Record | None) -> None:
+        self._ended(record)
+        name, status = self._name(record.outline.cell_key), _words(record.outline.status)
+        if attempt is None:
+            why = f"made by another process: {status}"
+        else:
+            why = f"earlier record: {status}; this attempt: {_words(attempt.status)}"
+        self._print(Text(f"{'kept':<9} ", style="yellow").append(f"{name}  {why}", "default"))
+
+    def _ended(self, record: StoredRecord) -> None:
+        """Count a cell, and remove its bar."""
         key = record.outline.cell_key
         with self._lock:
-            self.finished += record.record.status != "interrupted"
+            self.finished += record.outline.status != "interrupted"
             if key in self._tasks:
                 self._bars.remove_task(self._tasks.pop(key))
             if self._all is not None:
                 self._bars.advance(self._all)
-        self._print(_line_of(record, self._name(key)))
 
     def summary(self, result: RunResult, seconds: float) -> None:
         """Print the number of cells per status, and the folder of their records."""
         self.stop()
         counts = Counter(stored.outline.status for stored in result.records)
-        words = ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in counts.items())
+        words = ", ".join(f"{count} {_words(status)}" for status, count in counts.items())
         if result.not_run:
             words += f", {result.not_run} not run: stopped at the first that was not ok"
         if result.kept_earlier:
             words += f"; {result.kept_earlier} run again without success: earlier records kept"
+        if result.made_meanwhile:
+            words += f"; {result.made_meanwhile} made by another process"
         total = len(result.records) + result.not_run
         words = f": {words}" if words else ""
         self._print(f"{plural(total, 'cell')}{words}; {seconds:.0f} s")
@@ -162,10 +177,14 @@ class RunProgress:
         print_line(self._console, line)
 
 
+def _words(status: str) -> str:
+    return status.replace("_", " ")
+
+
 def _line_of(stored: StoredRecord, name: str) -> Text:
     record = stored.record
     seconds = sum(record.durations.values())
-    text = Text(f"{record.status.replace('_', ' '):<9} ", style=STYLES.get(record.status, "red"))
+    text = Text(f"{_words(record.status):<9} ", style=STYLES.get(record.status, "red"))
     if record.status == "ok":
         values = "  ".join(
             f"{name} {metric.value:.4g} {metric.unit}".rstrip()

@@ -63,6 +63,15 @@ class Watcher(Protocol):
     def recorded(self, record: StoredRecord) -> None:
         """Called when a cell's record is on disk."""
 
+    def kept(self, record: StoredRecord, attempt: Record | None) -> None:
+        """Called instead if a cell keeps a record that this run has not made.
+
+        Args:
+            record: the record that is kept.
+            attempt: what this run has made of the cell; None if it has not run the cell, because
+                another process had.
+        """
+
 
 class Unwatched:
     """Watcher that does nothing."""
@@ -72,6 +81,7 @@ class Unwatched:
     ) -> None: ...
     def event(self, event: Event) -> None: ...
     def recorded(self, record: StoredRecord) -> None: ...
+    def kept(self, record: StoredRecord, attempt: Record | None) -> None: ...
 
 
 @dataclass
@@ -86,6 +96,8 @@ class RunResult:
     """Number of cells without a record, because the run stopped at a failure."""
     kept_earlier: int = 0
     """Number of cells that were run again without success, whose earlier record was kept."""
+    made_meanwhile: int = 0
+    """Number of the reused records that another process has made meanwhile."""
     reported: bool = True
     """Whether all requested reports at the end, such as the leaderboard, were made."""
 
@@ -208,6 +220,7 @@ def run_suite(
                     "--isolate measures it"
                 )
         done = dict(kept)
+        existed = len(kept)
         warned: set[str] = set()
         kept_earlier = 0
 
@@ -217,7 +230,7 @@ def run_suite(
             if stored is None:
                 return False
             done[key] = kept[key] = stored
-            watcher.recorded(stored)
+            watcher.kept(stored, None)
             return True
 
         executor.ready()
@@ -231,15 +244,19 @@ def run_suite(
                 kept_earlier += not written
                 done[stored.outline.cell_key] = stored
                 _note_large_batch(cells[result.record.key], result.record, warned)
-                registry.host.notify("encbench_cell_finished", record=stored)
-                watcher.recorded(stored)
+                if written:
+                    registry.host.notify("encbench_cell_finished", record=stored)
+                    watcher.recorded(stored)
+                else:
+                    watcher.kept(stored, result.record)
                 if on_failure == "stop" and result.record.status != "ok":
                     executor.drain()
         if stopping.number is not None:
             raise RunStopped(stopping.number)
     records = [done[key] for key in cells if key in done]
     not_run = len(cells) - len(records)
-    run = RunResult(Path(directory), records, len(kept), not_run, kept_earlier)
+    meanwhile = len(kept) - existed
+    run = RunResult(Path(directory), records, len(kept), not_run, kept_earlier, meanwhile)
     if report:
         told = {"directory": run.directory, "records": run.records}
         run.reported = registry.host.notify("encbench_run_finished", **told)

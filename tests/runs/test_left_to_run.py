@@ -1,11 +1,16 @@
 """Which recorded cells are run again, by their status and the option ``rerun``."""
 
+import io
 import logging
 from collections import deque
+from types import SimpleNamespace
 
 import pytest
+from rich.console import Console
 
-from encbench import Store, plan, run_suite
+from encbench import Store, hookimpl, plan, run_suite
+from encbench.cli.progress import RunProgress
+from encbench.plugins.host import Plugin
 from encbench.results.records import Outline, StoredRecord
 from encbench.runs.cell import run_cell
 from encbench.runs.interface import Executor, RunOptions
@@ -105,6 +110,21 @@ def test_an_attempt_that_does_not_finish_never_replaces_one_that_did(
     assert (f"its earlier record ({before}) is kept" in caplog.text) is not replaced
     assert done.kept_earlier == (0 if replaced else 1)
     assert done.all_ok == (then == "ok")
+
+
+def test_an_attempt_that_replaces_nothing_is_not_shown_or_reported_as_its_earlier_record(
+    suite, registry, recorded, tmp_path
+):
+    recorded("ok")
+    heard, reported = io.StringIO(), []
+    reporter = SimpleNamespace(encbench_cell_finished=hookimpl(lambda record: reported.append(1)))
+    registry.host.register(Plugin("main", "reports", "1.0", "reports.main"), reporter)
+    with RunProgress(Console(file=heard, width=200)) as progress:
+        ends = Ends(registry, "out_of_memory")
+        run_suite(suite, tmp_path, executor=ends, rerun="all", registry=registry, watcher=progress)
+    assert "this attempt: out of memory" in heard.getvalue()
+    assert not any(line.startswith("ok ") for line in heard.getvalue().splitlines())
+    assert (progress.finished, reported) == (1, [])
 
 
 def test_the_record_under_the_current_key_comes_first():

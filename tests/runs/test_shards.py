@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 from itertools import groupby
@@ -13,7 +14,7 @@ from encbench import Store, StoreError, Suite, UsageError, run_suite
 from encbench.cli.progress import RunProgress
 from encbench.results import store as store_module
 from encbench.results.merging import merge
-from encbench.runs.runner import Unwatched, _shuffled, share_of
+from encbench.runs.runner import _shuffled, share_of
 from encbench.suite.file import SuiteEntry
 from encbench.suite.plan import keyed_plan
 from tests.runs.test_dask import content
@@ -107,15 +108,23 @@ def test_a_cell_that_the_same_share_has_run_meanwhile_is_not_run_again(
         done = run_suite(suite, tmp_path, registry=registry, shard=(1, 1), **options)
         return ends.count, done
 
-    class Requeued(Unwatched):
+    class Requeued(RunProgress):
         """Runs the whole share when the first cell of the same share is done."""
 
         def recorded(self, record):
+            super().recorded(record)
             if len(Store(tmp_path).keys()) == 1:
                 share()
 
-    count, done = share(Requeued())
-    assert (count, done.reused, len(done.records)) == (runs, 3 - runs, 3)
+    heard = io.StringIO()
+    watcher = Requeued(Console(file=heard, width=200))
+    count, done = share(watcher)
+    watcher.summary(done, 1)
+    assert watcher.finished == 3
+    assert heard.getvalue().count(f"made by another process: {status}") == done.made_meanwhile
+    assert (f"; {3 - runs} made by another process" in heard.getvalue()) == (runs < 3)
+    assert (count, done.reused, done.made_meanwhile) == (runs, 3 - runs, 3 - runs)
+    assert len(done.records) == 3
     assert {stored.outline.status for stored in done.records} == {status}
 
 
