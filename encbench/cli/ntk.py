@@ -225,7 +225,8 @@ def _table(*columns: str) -> Table:
     table = Table(box=None, header_style="dim", padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("encoding", overflow="fold", min_width=16)
     for column in columns:
-        table.add_column(column, justify="right", no_wrap=True)
+        # without no_wrap, for which rich would leave the encodings no room in narrow terminals
+        table.add_column(column, justify="right", overflow="fold")
     return table
 
 

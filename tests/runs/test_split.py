@@ -117,6 +117,12 @@ def test_a_page_draws_the_areas(tmp_path) -> None:
     assert {meta["alpha"] for meta in filled} == {"ff"}
 
 
+def test_narrow_terminals_show_which_encoding_a_spectrum_is_of(capsys, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "50")
+    command(encoding=["identity"], task=["image:side=8"], points="4", width=8, device="cpu")
+    assert "identity  " in capsys.readouterr().out
+
+
 def test_the_command_prints_and_draws_the_shares(tmp_path, capsys) -> None:
     picture, numbers = tmp_path / "levels.png", tmp_path / "levels.json"
 
