@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from decimal import Decimal
 from typing import Protocol
 
@@ -52,6 +53,11 @@ def value_text(value: float, metric: Measured, of: float | None = None, sign: st
         return fixed(value, max(0, DIGITS - 1 - power), sign)
     mantissa = float(Decimal(value).scaleb(-power))  # 10.0**power can be 0 or infinite
     return f"{fixed(mantissa, DIGITS - 1, sign)}e{power}"
+
+
+def round_text(value: float) -> str:
+    """A round number as short as it is: "30", "0.002", "3.1e-5", "1.2e6"."""
+    return with_minus(re.sub(r"e\+?(-?)0*", r"e\1", f"{value:g}"))
 
 
 def quantity(value: float, metric: Measured, of: float | None = None) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from encbench_leaderboard.board.against import against
-from encbench_leaderboard.board.budget import Course, courses, slowdowns, values_of
+from encbench_leaderboard.board.budget import Course, Until, courses, slowdowns, values_of
 from encbench_leaderboard.board.facts import MetricInfo
 from encbench_leaderboard.board.table import TaskBoard, boards
 from encbench_leaderboard.render import style
@@ -129,6 +129,13 @@ def test_what_an_untrained_network_has_is_no_value_to_reach() -> None:
         for entry, of in {"learns": [1.0, 0.1, 0.01], "never": [1.0, 1.2, 1.1]}.items()
     }
     assert values_of(low, found) == [0.01]
+
+
+@pytest.mark.parametrize(("value", "text"), [(-7.0, "−7"), (3.1e-05, "3.1e-5"), (1.2e6, "1.2e6")])
+def test_values_to_reach_are_spelt_as_in_the_cells(value: float, text: str) -> None:
+    until = Until.of(f"steps_to_{value:g}")
+    assert until == Until("steps", value)
+    assert until.heading(MetricInfo("l1", "", "lower")).endswith(f" {text}")
 
 
 def test_a_metric_that_should_be_low_has_times_to_quality(results: Results) -> None:

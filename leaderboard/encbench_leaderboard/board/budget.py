@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 
-from encbench.errors import with_minus
+from encbench.results.value_text import round_text
 from encbench_leaderboard.board.comparable import common_units
 from encbench_leaderboard.board.facts import Facts, MetricInfo, machines
 
@@ -74,13 +74,13 @@ class Until:
     @classmethod
     def of(cls, name: str) -> Until | None:
         """Parse a name; None if it is not that of a cost."""
-        found = re.fullmatch(r"(steps|seconds)_to_(-?(?:\d+(?:\.\d+)?|\.\d+)(?:e-?\d+)?)", name)
+        found = re.fullmatch(r"(steps|seconds)_to_(-?(?:\d+(?:\.\d+)?|\.\d+)(?:e[+-]?\d+)?)", name)
         return cls(cast(Literal["steps", "seconds"], found[1]), float(found[2])) if found else None
 
     def heading(self, metric: MetricInfo) -> str:
         unit = f" {metric.unit}" if metric.unit else ""
         kind = "steps" if self.cost == "steps" else "training [s]"
-        return f"{kind} until {metric.title} was {with_minus(f'{self.value:g}')}{unit}"
+        return f"{kind} until {metric.title} was {round_text(self.value)}{unit}"
 
     def costs(self, task: TaskBoard) -> np.ndarray:
         """Cost of each cell, (cells,): infinite if it never reached the value or failed, NaN if it

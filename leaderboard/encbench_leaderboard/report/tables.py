@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from encbench.errors import with_minus
 from encbench.results.kernel_summary import SpectrumSummary
-from encbench.results.value_text import value_text
+from encbench.results.value_text import fixed, round_text, value_text
 from encbench.runs.tuning_report import Summary, TunedEncoding, TuneResult
 from encbench.suite.config import differing
 from encbench.suite.labels import shortened
@@ -50,7 +49,6 @@ from encbench_leaderboard.report.format import (
     MISSING,
     count,
     eigenvalue,
-    fixed,
     p_text,
     seconds,
     span,
@@ -190,7 +188,7 @@ def budget_table(task: TaskBoard, found: Mapping[str, Sequence[Course]]) -> Tabl
     timed = any(len(course.seconds) for of_entry in found.values() for course in of_entry)
     for value in values:
         for cost in ("steps", "seconds") if timed else ("steps",):
-            title = f"{cost} to {with_minus(f'{value:g}')}{unit}"
+            title = f"{cost} to {round_text(value)}{unit}"
             of = partial(until, value=value, cost=cost)
             sources.append(described(f"{cost}_{value:g}", title, of))
     return fill("budget", sources, found, str) if found else None

@@ -9,8 +9,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from encbench.errors import plural, with_minus
+from encbench.errors import plural
 from encbench.results.records import Record, StoredRecord
+from encbench.results.value_text import round_text
 from encbench_leaderboard.board.budget import Course, on_common_units, slowdowns, values_of
 from encbench_leaderboard.board.facts import Facts
 from encbench_leaderboard.board.table import TaskBoard
@@ -246,5 +247,5 @@ def _profile(task: TaskBoard, value: float, ratios: Mapping[str, np.ndarray], un
     of = plural(len(next(iter(ratios.values()))), unit)
     share_of = Axis(f"share of {of}", limits=(-0.02, 1.02))
     sides = f"{task.primary.title} {'≥' if task.primary.higher else '≤'}"
-    title = f"{sides} {with_minus(f'{value:g}')} {task.primary.unit}".rstrip()
+    title = f"{sides} {round_text(value)} {task.primary.unit}".rstrip()
     return Panel(Axis("τ, times the fastest", "log"), share_of, series, title)
