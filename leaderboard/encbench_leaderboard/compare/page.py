@@ -10,7 +10,7 @@ from functools import partial
 from itertools import groupby
 from typing import Any
 
-from encbench.errors import plural, with_minus
+from encbench.errors import plural
 from encbench.results.value_text import value_text
 from encbench_leaderboard.compare.result import Change, Cost, Quality, Report, TaskRow
 from encbench_leaderboard.report.blocks import Block, Column, Page, Row, Table, Text, Value
@@ -248,7 +248,7 @@ def _factor(ratio: float) -> str:
 def _interval(found: Interval, shown: Callable[[float], str]) -> str:
     if math.isnan(found.mean):
         return MISSING
-    mean, low, high = (with_minus(shown(x)) for x in (found.mean, found.low, found.high))
+    mean, low, high = map(shown, (found.mean, found.low, found.high))
     # A no-break space keeps the interval on one line.
     return f"{mean} [{low},\u00a0{high}]" if found.method else mean
 

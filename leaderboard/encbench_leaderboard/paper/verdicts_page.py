@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, get_args
 
 from encbench.errors import plural
 from encbench.results.records import StoredRecord
+from encbench.results.value_text import fixed
 from encbench_leaderboard.board.facts import MetricInfo, machine
 from encbench_leaderboard.paper import printed
 from encbench_leaderboard.paper.claims import CLAIMS, WIDTH, Claim, points_taken
@@ -44,7 +45,7 @@ from encbench_leaderboard.paper.survival import (
     unit_of,
 )
 from encbench_leaderboard.report.blocks import Block, Column, Heading, Page, Row, Table, Text, Value
-from encbench_leaderboard.report.format import MISSING, code, eigenvalue, fixed, plain
+from encbench_leaderboard.report.format import MISSING, code, eigenvalue, plain
 from encbench_leaderboard.statistics.intervals import Interval
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
 from encbench.errors import with_minus
-from encbench.results.value_text import fixed as fixed
+from encbench.results.value_text import fixed
 from encbench_leaderboard.statistics.pairs import ALPHA
 
 MISSING = "–"

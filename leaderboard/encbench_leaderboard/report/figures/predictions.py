@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from encbench.results.records import StoredRecord
-from encbench.results.value_text import quantity, value_text
+from encbench.results.value_text import fixed, quantity, value_text
 from encbench_leaderboard.board.facts import Facts
 from encbench_leaderboard.board.overview import Overview
 from encbench_leaderboard.board.table import TaskBoard
@@ -34,7 +34,7 @@ from encbench_leaderboard.report.figures.selection import (
     first_cells,
     has_arrays,
 )
-from encbench_leaderboard.report.format import code, fixed, listed, plain
+from encbench_leaderboard.report.format import code, listed, plain
 
 TARGET = "target"
 TRAINING = "training"
