@@ -220,8 +220,9 @@ def test_a_plugin_that_raises_is_one_line(verb, said, tmp_path):
 def test_a_network_too_large_for_the_memory_is_one_line():
     done = encbench("ntk", "-n", 9, "-e", "identity", "-t", "image:side=8", "--width", 10**12)
     assert done.returncode == 1, done.stderr
-    assert done.stderr.startswith("error: not enough memory, take something smaller: RuntimeError")
-    assert len(done.stderr.splitlines()) == 1
+    started, error = done.stderr.splitlines()
+    assert started.startswith("started   image:side=8")
+    assert error.startswith("error: not enough memory, take something smaller: RuntimeError")
 
 
 def test_the_table_of_spectra_fits_a_terminal_of_80_characters():
