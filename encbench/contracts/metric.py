@@ -11,6 +11,9 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+HELD_OUT = "_held_out"
+"""Ends the names of metrics that are over held-out points."""
+
 
 class MetricValue(BaseModel):
     """The value of a metric, with title, unit and direction.

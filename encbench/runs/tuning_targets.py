@@ -8,16 +8,13 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from encbench.contracts.metric import Metric
+from encbench.contracts.metric import HELD_OUT, Metric
 from encbench.errors import DataError, PluginError, UsageError, did_you_mean
 from encbench.plugins.registry import Registry
 from encbench.runs.parts import build_task
 from encbench.suite.config import CellConfig
 from encbench.suite.file import Suite, SuiteEntry
 from encbench.suite.plan import plan
-
-HELD_OUT = "_held_out"
-"""How the names of metrics at held-out points end."""
 
 logger = logging.getLogger("encbench")
 

@@ -14,9 +14,6 @@ from encbench_leaderboard.statistics.holm import holm
 from encbench_leaderboard.statistics.pairs import ALPHA, p_values
 from encbench_leaderboard.statistics.sample import cube, unit_means
 
-HELD_OUT = "_held_out"
-"""Suffix of metrics at held-out points."""
-
 
 @dataclass(frozen=True)
 class NoNetwork:

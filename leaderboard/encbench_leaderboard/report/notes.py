@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from encbench.contracts.metric import HELD_OUT
 from encbench.errors import plural
 from encbench.results.value_text import quantity
 from encbench_leaderboard.board.facts import MetricInfo
-from encbench_leaderboard.board.no_network import HELD_OUT, surely_better, without_network
+from encbench_leaderboard.board.no_network import surely_better, without_network
 from encbench_leaderboard.board.overview import OverTasks, Overview
 from encbench_leaderboard.board.standings import TESTED, metric_cube
 from encbench_leaderboard.board.table import (

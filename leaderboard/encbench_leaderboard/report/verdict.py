@@ -9,13 +9,13 @@ from functools import partial
 
 import numpy as np
 
+from encbench.contracts.metric import HELD_OUT
 from encbench.errors import plural, with_minus
 from encbench.results.value_text import quantity, value_text
 from encbench.runs.tuning_report import TuneResult
 from encbench.suite.protocol import batch, protocol_parts, rate_in_words, several
 from encbench_leaderboard.board.facts import Facts
 from encbench_leaderboard.board.lead import Lead, failed_alone, lead, smallest_gap
-from encbench_leaderboard.board.no_network import HELD_OUT
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.report.columns import Standing
 from encbench_leaderboard.report.format import (
