@@ -263,7 +263,9 @@ def run_cells(
     if dry_run:
         from encbench.runs.interface import RunOptions
         from encbench.runs.missing_data import missing_data, missing_in_words
-        from encbench.runs.runner import check_machine, left_to_run, share_of
+        from encbench.runs.reuse import Reuse, left_to_run
+        from encbench.runs.runner import check_machine
+        from encbench.runs.shares import share_of
         from encbench.suite.plan import keyed_plan
 
         check_machine(device, threads, jobs)
@@ -274,7 +276,7 @@ def run_cells(
             note_device(device, console)
             if missing := missing_data(cells.values(), registry, output):
                 note_unable(missing_in_words(missing), console)
-        left = left_to_run(list(cells.values()), output, rerun, keep_versions, save_weights)
+        left = left_to_run(list(cells.values()), output, Reuse(rerun, keep_versions, save_weights))
         print_plan(cells, left, output, registry, console, told=missing)
         if time_needed and left:
             print_estimate(left, registry, device, threads, console)

@@ -231,7 +231,7 @@ def tune(
 
 
 def _print_plan(tuning: Tuning, output: Path, console: Console) -> None:
-    from encbench.runs.runner import left_to_run  # torch
+    from encbench.runs.reuse import left_to_run  # torch
     from encbench.suite.plan import plan
 
     out = output_console()

@@ -5,22 +5,18 @@ from __future__ import annotations
 import inspect
 import logging
 import os
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from itertools import chain, groupby
 from pathlib import Path
-from random import Random
 from typing import Literal, Protocol
 
 from encbench.device import parse_device, resolve_device
-from encbench.errors import UsageError, bounded, plural
+from encbench.errors import UsageError
 from encbench.plugins.isolation import process_state_kept
 from encbench.plugins.registry import Registry, default_registry
 from encbench.results.provenance import git_commit_of
-from encbench.results.record_folder import WEIGHTS
-from encbench.results.records import CellResult, Record, Status, StoredRecord
+from encbench.results.records import Record, StoredRecord
 from encbench.results.store import Store
 from encbench.runs.executors.local import InProcess, ProcessPool, default_jobs
 from encbench.runs.executors.process import start_ahead
@@ -34,21 +30,15 @@ from encbench.runs.interface import (
 )
 from encbench.runs.limits import Limits, RunStopped, orderly_stop
 from encbench.runs.missing_data import refuse_missing_data
-from encbench.suite.config import CellConfig, cell_key, changed_versions
+from encbench.runs.reuse import CellRecords, Rerun, Reuse
+from encbench.runs.shares import longest_first, share_of, shuffled
+from encbench.suite.config import CellConfig, cell_key
 from encbench.suite.file import Suite
 from encbench.suite.plan import keyed_plan
 
 logger = logging.getLogger("encbench")
 
 OnFailure = Literal["continue", "stop"]
-Rerun = Literal["never", "interrupted", "failed", "diverged", "all"]
-_AGAIN: dict[Rerun, set[Status]] = {
-    "never": set(),
-    "interrupted": {"interrupted"},
-    "failed": {"failed", "out_of_memory", "timeout", "interrupted"},
-    "diverged": {"failed", "out_of_memory", "timeout", "interrupted", "diverged"},
-    "all": {"ok", "failed", "out_of_memory", "timeout", "interrupted", "diverged"},
-}
 
 
 class Watcher(Protocol):
@@ -198,19 +188,14 @@ def run_suite(
                 _check_installed(cells.values())
     store = Store(directory)
     with store.writing(shared=shard is not None):
-        existing = by_cell(store.listed(set_aside=True), cells)
-        for key in cells.keys() & existing.keys():
-            _remove_superseded(existing[key], store)
+        records = CellRecords(store, cells, Reuse(rerun, keep_versions, save_weights))
+        records.remove_superseded()
         store.write_suite(suite.as_asked())
-        wanted = reusable_records(cells, existing, rerun, keep_versions, save_weights)
-        kept = {s.outline.cell_key: s for s in store.whole(wanted.values())}
-        for key in kept:
-            for unread in existing.get(_unread_key(cells[key]), ()):
-                store.remove(unread.outline.key)
+        kept = records.reused()
         missing = [(key, cell) for key, cell in cells.items() if key not in kept]
         if shard is not None:
-            missing = _shuffled(missing)
-        pending = _longest_first(dict(missing))
+            missing = shuffled(missing)
+        pending = longest_first(dict(missing))
         watcher.planned(pending, list(kept.values()))
         if executor is None:
             executor = ProcessPool(terms, at_once) if in_processes else InProcess(terms, registry)
@@ -225,11 +210,10 @@ def run_suite(
         kept_earlier = 0
 
         def is_done(cell: CellConfig) -> bool:
-            key = cell_key(cell)
-            stored = _made_meanwhile(store, cell, existing.get(key, ()), rerun, save_weights)
+            stored = records.made_meanwhile(cell)
             if stored is None:
                 return False
-            done[key] = kept[key] = stored
+            done[cell_key(cell)] = kept[cell_key(cell)] = stored
             watcher.kept(stored, None)
             return True
 
@@ -240,7 +224,7 @@ def run_suite(
             closing(executor.run(list(pending.values()), _events_for(watcher))) as results,
         ):
             for result in results:
-                stored, written = _write(store, result, existing, asked_again=rerun == "all")
+                stored, written = records.write(result)
                 kept_earlier += not written
                 done[stored.outline.cell_key] = stored
                 _note_large_batch(cells[result.record.key], result.record, warned)
@@ -253,10 +237,14 @@ def run_suite(
                     executor.drain()
         if stopping.number is not None:
             raise RunStopped(stopping.number)
-    records = [done[key] for key in cells if key in done]
-    not_run = len(cells) - len(records)
-    meanwhile = len(kept) - existed
-    run = RunResult(Path(directory), records, len(kept), not_run, kept_earlier, meanwhile)
+    run = RunResult(
+        Path(directory),
+        [done[key] for key in cells if key in done],
+        reused=len(kept),
+        not_run=len(cells.keys() - done.keys()),
+        kept_earlier=kept_earlier,
+        made_meanwhile=len(kept) - existed,
+    )
     if report:
         told = {"directory": run.directory, "records": run.records}
         run.reported = registry.host.notify("encbench_run_finished", **told)
@@ -347,119 +335,6 @@ def _check_installed(cells: Iterable[CellConfig]) -> None:
             ) from None
 
 
-def _longest_first(cells: Mapping[str, CellConfig]) -> dict[str, CellConfig]:
-    """Sort cells by size of the network, then length of training, largest first: a long cell that
-    starts last would leave the other processes idle."""
-
-    def work(cell: CellConfig) -> tuple[int, int]:
-        network, training = cell.network, cell.training
-        size = (network.width or 0) ** 2 * (network.depth or 0)
-        return size, training.steps or training.epochs or 0
-
-    return dict(sorted(cells.items(), key=lambda keyed: work(keyed[1]), reverse=True))
-
-
-def _shuffled(cells: Iterable[tuple[str, CellConfig]]) -> list[tuple[str, CellConfig]]:
-    """Shuffle the tasks, and the cells of each: two processes that run the same share at once then
-    meet at few cells, and each still loads a task's data once."""
-    by_task = [list(same) for _, same in groupby(cells, key=lambda keyed: keyed[1].task)]
-    Random().shuffle(by_task)
-    for group in by_task:
-        Random().shuffle(group)
-    return list(chain.from_iterable(by_task))
-
-
-def _remove_superseded(group: list[StoredRecord], store: Store) -> None:
-    """Remove the records of one cell that the first replaces: older ones of the same versions."""
-    first = group[0].outline.versions
-    for stored in [s for s in group[1:] if s.outline.versions == first]:
-        store.remove(stored.outline.key)
-        group.remove(stored)
-
-
-def _made_meanwhile(
-    store: Store,
-    cell: CellConfig,
-    earlier: Iterable[StoredRecord],
-    rerun: Rerun,
-    save_weights: bool,
-) -> StoredRecord | None:
-    """The record, not among ``earlier``, that another process has made of a cell, if it will do."""
-    stored = store.find(cell_key(cell))
-    # "diverged" and "all" ask for one repetition, which this record is
-    if stored is None or stored.outline.status in _AGAIN[rerun] & _AGAIN["failed"]:
-        return None
-    if stored.outline in [s.outline for s in earlier] or (save_weights and _lacks_weights(stored)):
-        return None
-    return None if changed_versions(stored.outline.versions, cell) else stored
-
-
-def _write(
-    store: Store,
-    result: CellResult,
-    existing: Mapping[str, list[StoredRecord]],
-    *,
-    asked_again: bool,
-) -> tuple[StoredRecord, bool]:
-    """Write a result, unless an earlier record is better; returns the cell's record, and whether it
-    was written."""
-    earlier = existing.get(result.record.key, [])
-    with store.turn():
-        better = _better(store, result.record, earlier, asked_again)
-        if better is not None:
-            _say_kept(better, result.record)
-            return better, False
-        stored = store.write(result.record, result.arrays, result.pictures, result.weights)
-    for replaced in (*earlier, *existing.get(_unread_key(stored.record.cell), ())):
-        if replaced.outline.key != stored.outline.key:
-            store.remove(replaced.outline.key)
-    return stored, True
-
-
-def _better(
-    store: Store, record: Record, earlier: Iterable[StoredRecord], asked_again: bool
-) -> StoredRecord | None:
-    """The record that a new one of its cell must not replace; None if there is none.
-
-    A cell that did not finish replaces none that did. One that diverged replaces one that is ok
-    only if ``asked_again``, or if a plug-in or encbench has changed.
-    """
-    if record.status == "ok":
-        return None
-    for key in dict.fromkeys([record.key, *(s.outline.key for s in earlier)]):
-        stored = store.find(key)
-        if stored is None or stored.outline.status not in ("ok", "diverged"):
-            continue
-        if record.status != "diverged":
-            return stored
-        encbench = stored.record.provenance.encbench, record.provenance.encbench
-        changed = changed_versions(stored.outline.versions, record.cell) or len({*encbench}) > 1
-        if stored.outline.status == "ok" and not (asked_again or changed):
-            return stored
-    return None
-
-
-def _say_kept(stored: StoredRecord, record: Record) -> None:
-    """Warn that a record is kept in place of a new one, and why."""
-    versions = sorted(changed_versions(stored.outline.versions, record.cell))
-    why = f": {bounded(' '.join(record.error.message.split()), 1000)}" if record.error else ""
-    logger.warning(
-        "%s: %s in %s%s; its earlier record (%s) is kept",
-        record.cell.label.removesuffix(" seed 0"),
-        record.status.replace("_", " "),
-        record.phase,
-        why,
-        ", ".join([stored.outline.status, *versions]),
-    )
-
-
-def _unread_key(cell: CellConfig) -> str:
-    """The key under which the cell is recorded if its data cannot be read; "" for such a cell."""
-    if cell.data_hash is None:
-        return ""
-    return cell_key(cell.model_copy(update={"data_hash": None}))
-
-
 def check_machine(device: str, threads: int, jobs: int | None) -> None:
     """Refuse what no machine could run; the device need not exist on this one.
 
@@ -471,110 +346,3 @@ def check_machine(device: str, threads: int, jobs: int | None) -> None:
     check_threads(threads)
     if jobs is not None and jobs < 1:
         raise UsageError(f"jobs must be at least 1, got {jobs}")
-
-
-def share_of(
-    cells: Mapping[str, CellConfig], shard: tuple[int, int] | None
-) -> Mapping[str, CellConfig]:
-    """The given share of the cells, in their order; all cells if ``shard`` is None.
-
-    The sizes of shares differ by at most one; an empty share is a warning. Cells are distributed by
-    a hash of what the suite says of them, so that shares are disjoint on machines that hold
-    different data, too.
-
-    Raises:
-        UsageError: the share does not exist.
-    """
-    if shard is None:
-        return cells
-    number, count = shard
-    if not 1 <= number <= count:
-        raise UsageError(f"shard {number}/{count}: expected I/N, where I is one of 1 to N")
-    # by a hash: every n-th cell of the plan could have the same encoding
-    hashes = {
-        key: cell_key(cell.model_copy(update={"data_hash": None})) for key, cell in cells.items()
-    }
-    mine = set(sorted(cells, key=hashes.__getitem__)[number - 1 :: count])
-    if not mine:
-        all_cells = plural(len(cells), "cell")
-        logger.warning("share %d/%d holds none of the %s", number, count, all_cells)
-    return {key: cell for key, cell in cells.items() if key in mine}
-
-
-def left_to_run(
-    cells: Sequence[CellConfig],
-    directory: Path | str,
-    rerun: Rerun = "failed",
-    keep_versions: bool = False,
-    save_weights: bool = False,
-) -> list[CellConfig]:
-    """The cells that ``run_suite`` would run in ``directory``; nothing is written."""
-    if not Path(directory).is_dir():
-        return list(cells)
-    by_key = {cell_key(cell): cell for cell in cells}
-    existing = by_cell(Store(directory).listed(), by_key)
-    kept = reusable_records(by_key, existing, rerun, keep_versions, save_weights)
-    return [cell for key, cell in by_key.items() if key not in kept]
-
-
-def by_cell(
-    records: Sequence[StoredRecord], cells: Mapping[str, CellConfig]
-) -> dict[str, list[StoredRecord]]:
-    """Records by the current key of their cell, the one to use first.
-
-    A cell can have several records: up to schema version 2 the key depended on the plug-ins'
-    versions, and a run killed while it replaces such a record leaves both.
-    """
-    groups: dict[str, list[StoredRecord]] = defaultdict(list)
-    for stored in records:
-        groups[stored.outline.cell_key].append(stored)
-    for key, group in ((key, group) for key, group in groups.items() if len(group) > 1):
-        versions = cells[key].versions if key in cells else None
-        group.sort(
-            key=lambda s: (
-                s.outline.versions == versions,
-                s.outline.key == key,
-                s.outline.started,
-            ),
-            reverse=True,
-        )
-    return dict(groups)
-
-
-def reusable_records(
-    cells: Mapping[str, CellConfig],
-    existing: Mapping[str, list[StoredRecord]],
-    rerun: Rerun,
-    keep_versions: bool,
-    save_weights: bool,
-) -> dict[str, StoredRecord]:
-    """Records of the cells that need not run again, by key of the cell."""
-    found = {}
-    others: Counter[str] = Counter()
-    lacking = 0
-    for key, cell in cells.items():
-        if key not in existing:
-            continue
-        stored = existing[key][0]
-        if stored.outline.status in _AGAIN[rerun]:
-            continue
-        changed = changed_versions(stored.outline.versions, cell)
-        if changed and not keep_versions and rerun != "never":
-            others.update(changed)
-        elif save_weights and rerun != "never" and _lacks_weights(stored):
-            lacking += 1
-        else:
-            found[key] = stored
-    for change, count in others.items():
-        logger.warning(
-            "cells run again because their record is of %s: %d; --keep-versions keeps them",
-            change,
-            count,
-        )
-    if lacking:
-        logger.warning("cells run again because their record has no weights: %d", lacking)
-    return found
-
-
-def _lacks_weights(stored: StoredRecord) -> bool:
-    return stored.outline.status == "ok" and WEIGHTS not in stored.files

@@ -29,7 +29,7 @@ from encbench.results.store import Store
 from encbench.runs.cell import run_cell
 from encbench.runs.interface import Executor
 from encbench.runs.limits import Limits
-from encbench.runs.runner import left_to_run
+from encbench.runs.reuse import left_to_run
 from encbench.suite.config import CellConfig
 from tests.benchmarks.synthetic import settle, synthetic_cells, write_records
 from tests.runs.conftest import Cluster

@@ -14,7 +14,7 @@ from encbench.runs.cell import LR_POINTS
 from encbench.runs.executors.local import InProcess
 from encbench.runs.interface import RunOptions
 from encbench.runs.parts import build_model, build_task, cell_streams
-from encbench.runs.runner import left_to_run
+from encbench.runs.reuse import Reuse, left_to_run
 from encbench.suite.config import cell_key
 
 DATA = Path(__file__).parent / "data"
@@ -91,7 +91,7 @@ def test_a_record_of_version_2_stands_for_the_cell_that_is_planned_today(tmp_pat
     with caplog.at_level(logging.WARNING, "encbench"):
         assert left_to_run([released], tmp_path) == [released]
     assert "0.1.0 instead of 99" in caplog.text
-    assert left_to_run([released], tmp_path, keep_versions=True) == []
+    assert left_to_run([released], tmp_path, Reuse(keep_versions=True)) == []
 
 
 def as_version_2(stored, key):

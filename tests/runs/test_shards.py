@@ -14,7 +14,7 @@ from encbench import Store, StoreError, Suite, UsageError, run_suite
 from encbench.cli.progress import RunProgress
 from encbench.results import store as store_module
 from encbench.results.merging import merge
-from encbench.runs.runner import _shuffled, share_of
+from encbench.runs.shares import share_of, shuffled
 from encbench.suite.file import SuiteEntry
 from encbench.suite.plan import keyed_plan
 from tests.runs.test_dask import content
@@ -131,10 +131,10 @@ def test_a_cell_that_the_same_share_has_run_meanwhile_is_not_run_again(
 def test_a_share_runs_the_cells_of_a_task_one_after_another(seven, registry):
     tasks = [SuiteEntry(name="wave", parameters={"points": points}) for points in range(8, 12)]
     planned = list(keyed_plan(seven.model_copy(update={"tasks": tasks}), registry).items())
-    shuffled = _shuffled(planned)
-    assert shuffled != planned
-    assert sorted(shuffled, key=planned.index) == planned
-    assert len(list(groupby(cell.task for _, cell in shuffled))) == 4
+    mixed = shuffled(planned)
+    assert mixed != planned
+    assert sorted(mixed, key=planned.index) == planned
+    assert len(list(groupby(cell.task for _, cell in mixed))) == 4
 
 
 def test_a_share_waits_for_its_turn_and_says_so_if_it_does_not_come(tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ from encbench.plugins.registry import Registry
 from encbench.runs.cell import run_cell
 from encbench.runs.parts import build_model, build_task, cell_streams
 from encbench.runs.repeat import prepare
-from encbench.runs.runner import left_to_run
+from encbench.runs.reuse import Reuse, left_to_run
 from encbench.suite.config import cell_key, changed_versions
 from encbench.suite.file import SuiteEntry
 from tests.sample_plugin import Scaled, Wave, module, registry_of
@@ -213,7 +213,7 @@ def test_left_to_run_returns_the_cells_that_run(suite, tmp_path):
     run(suite, tmp_path, "1.0")
     cells = plan(suite, release("1.1"))
     assert left_to_run(cells, tmp_path) == cells
-    assert left_to_run(cells, tmp_path, keep_versions=True) == []
+    assert left_to_run(cells, tmp_path, Reuse(keep_versions=True)) == []
 
 
 def test_an_older_record_stays_until_the_new_one_is_whole(suite, tmp_path):

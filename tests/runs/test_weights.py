@@ -13,7 +13,7 @@ from encbench import Outcome, PluginError, Store, StoreError, load_model, plan, 
 from encbench.results.record_folder import WEIGHTS, write_manifest
 from encbench.runs.cell import run_cell
 from encbench.runs.parts import build_task
-from encbench.runs.runner import left_to_run
+from encbench.runs.reuse import Reuse, left_to_run
 from encbench.runs.weights import weights_of
 from encbench.training.loop import predictor
 from tests.sample_plugin import Scaled, Wave, module, registry_of
@@ -88,8 +88,8 @@ def test_a_cell_without_weights_runs_again_when_they_are_asked_for(run, suite, r
     cells = plan(suite, registry)
     folder = first.path.parents[2]
     assert left_to_run(cells, folder) == []
-    assert left_to_run(cells, folder, save_weights=True) == cells
-    assert left_to_run(cells, folder, "never", save_weights=True) == []
+    assert left_to_run(cells, folder, Reuse(save_weights=True)) == cells
+    assert left_to_run(cells, folder, Reuse("never", save_weights=True)) == []
     second = run(save_weights=True)
     assert "cells run again because their record has no weights: 1" in caplog.text
     load_model(second, registry=registry)

@@ -14,7 +14,7 @@ from encbench.plugins.host import Plugin
 from encbench.results.records import Outline, StoredRecord
 from encbench.runs.cell import run_cell
 from encbench.runs.interface import Executor, RunOptions
-from encbench.runs.runner import by_cell, left_to_run
+from encbench.runs.reuse import Reuse, by_cell, left_to_run
 
 FAILED = {"failed", "out_of_memory", "timeout", "interrupted"}
 """Statuses that may be different after another attempt."""
@@ -49,7 +49,7 @@ def test_a_cell_is_run_again_if_rerun_includes_its_status(cells, recorded, tmp_p
     for status in AGAIN["all"]:
         recorded(status)
         for rerun, again in AGAIN.items():
-            left = left_to_run(cells, tmp_path, rerun)
+            left = left_to_run(cells, tmp_path, Reuse(rerun))
             assert left == (cells if status in again else []), (status, rerun)
 
 
