@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import scipy.sparse
 import torch
@@ -38,7 +38,7 @@ def jacobian(model: nn.Module, names: Sequence[str], x: Tensor, by_points: bool 
     """
 
     def outputs(parameters: dict[str, Tensor], point: Tensor) -> Tensor:
-        result: Tensor = functional_call(model, parameters, (point[None],))
+        result: Tensor = called_with(model, parameters, point[None])
         return result[0]
 
     if by_points:
@@ -53,13 +53,29 @@ def jacobian(model: nn.Module, names: Sequence[str], x: Tensor, by_points: bool 
         # Some modules cannot be vectorized (data-dependent branches, custom autograd functions).
         return jacobian(model, names, x, by_points=True)
     rows = torch.cat([_real(parts[name])[..., None].flatten(2) for name in names], 2).detach()
-    # Some torch derivatives are wrong under vmap (cdist), and functional_call does not replace
+    # Some torch derivatives are wrong under vmap (cdist), and called_with does not replace
     # parameters that forward reaches other than through their module.
     weights = random_like(x.new_empty(rows.shape[:2]), torch.Generator().manual_seed(0))
     true = _flat(_pulled(model, names, x, weights), names)
     if close(torch.einsum("na,nap->p", weights, rows), true):
         return rows
     return jacobian(model, names, x, by_points=True)
+
+
+def called_with(model: nn.Module, parameters: Mapping[str, Tensor], x: Tensor) -> Any:
+    """model(x) with other values of the named parameters, wherever they are registered.
+
+    ``functional_call`` alone, which ties weights by name, replaces a parameter twice if its module
+    has two names, and then restores the substitute instead of the parameter.
+    """
+    given = {id(model.get_parameter(name)): value for name, value in parameters.items()}
+    values = {
+        f"{path}.{name}" if path else name: given[id(parameter)]
+        for path, module in model.named_modules()  # each module once
+        for name, parameter in module.named_parameters(recurse=False, remove_duplicate=False)
+        if id(parameter) in given
+    }
+    return functional_call(model, values, (x,), tie_weights=False)
 
 
 def _rows(model: nn.Module, names: Sequence[str], point: Tensor) -> Iterator[Tensor]:
@@ -75,7 +91,7 @@ def _rows(model: nn.Module, names: Sequence[str], point: Tensor) -> Iterator[Ten
 def trained(model: nn.Module, names: Sequence[str]) -> Iterator[list[Tensor]]:
     """Yield the named parameters; within the context, only they require gradients.
 
-    These are the parameters themselves, not substitutes for ``functional_call``: forward may also
+    These are the parameters themselves, not substitutes for ``called_with``: forward may also
     reach them through a list or (nn.LSTM) through references of its own.
     """
     everything = dict(model.named_parameters())
@@ -204,7 +220,7 @@ class AutogradProducts:
             # torch's forward mode calls a deprecated torch function on first use.
             warnings.filterwarnings("ignore", ".*torch.jit.script", DeprecationWarning)
             df: Tensor = jvp(
-                lambda p: functional_call(self.model, p, (x,)), (self.parameters,), (tangent,)
+                lambda p: called_with(self.model, p, x), (self.parameters,), (tangent,)
             )[1]
             return df
 

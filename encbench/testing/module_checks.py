@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from encbench.contracts.encoding import Encoding, LearnedGrid
 from encbench.errors import EncbenchError
+from encbench.ntk.autograd import called_with
 from encbench.ntk.kernel import brute_force_ntk, empirical_ntk
 from encbench.suite.seeding import seeded
 from encbench.testing.conformance import (
@@ -239,7 +239,7 @@ def require_parameter_gradients(
 
     def values(x: Tensor, *given: Tensor) -> Tensor:
         dense = [_DenseGradient.apply(value) for value in given]  # type: ignore[no-untyped-call] # autograd.Function.apply carries no types
-        out: Tensor = functional_call(module, dict(zip(trained, dense, strict=True)), (x,))
+        out: Tensor = called_with(module, dict(zip(trained, dense, strict=True)), x)
         return out
 
     leaves = [parameter.detach().clone().requires_grad_() for parameter in trained.values()]

@@ -22,11 +22,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from encbench.contracts.encoding import Encoding, SparseBlock
 from encbench.contracts.optimizer import Optimizer
 from encbench.errors import error_line
+from encbench.ntk.autograd import called_with
 
 CHUNK = 1 << 14
 """Number of points whose features are computed at once."""
@@ -393,7 +393,7 @@ def why_not_tables(encoding: Encoding, x: Tensor) -> str | None:
             if p.ndim != 2 or not p.is_contiguous() or p.dtype != features.dtype:
                 return f"{name!r} is not a contiguous matrix of {features.dtype}"
         random = {name: torch.randn_like(p) for name, p in learned.items()}
-        wanted = functional_call(encoding, random, (x,))
+        wanted = called_with(encoding, random, x)
         for lookup in points.lookups:
             values = weighted_sum(random[lookup.parameter], lookup)
             features[:, lookup.start : lookup.start + values.shape[1]] = values

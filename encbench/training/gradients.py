@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from encbench.contracts.encoding import marked
 from encbench.contracts.network import in_encoding
 from encbench.errors import PluginError, plural
-from encbench.ntk.autograd import dense, random_like
+from encbench.ntk.autograd import called_with, dense, random_like
 from encbench.ntk.model import copied
 from encbench.suite.seeding import all_seeded
 
@@ -38,7 +37,7 @@ def check_gradients(encoding: nn.Module, x: Tensor) -> None:
                 for name, p in trained.items()
             }
             inputs = [parameter.requires_grad_() for parameter in parameters.values()]
-            features = functional_call(encoding, parameters, (x.clone(),))
+            features = called_with(encoding, parameters, x.clone())
             if not isinstance(features, Tensor):
                 return  # the network says so
             if features.requires_grad:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -11,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
 from encbench import CoordinateMLP, PluginError
-from encbench.ntk import autograd, empirical_ntk, operator
+from encbench.ntk import autograd, critical_learning_rate, empirical_ntk, operator
+from encbench.ntk.kernel import brute_force_ntk
 from tests.ntk.conftest import brute_force, relative_error
 from tests.ntk.grids import (
     CollidingGrid,
@@ -149,6 +151,25 @@ def test_every_module_gets_the_kernel_of_its_jacobian(
     for cached in (True, False):
         theta = operator(model, points, outputs=outputs, cached=cached)  # type: ignore[arg-type]
         assert relative_error(torch.from_numpy(theta @ v.numpy()), reference @ v) < 1e-12
+
+
+@pytest.mark.parametrize("outputs", ["trace", "full"])
+@pytest.mark.parametrize(("make", "name"), [(Twice, "shared"), (Convolution, "norm")])
+def test_a_second_name_of_a_module_changes_no_kernel(
+    make: type[nn.Module], name: str, outputs: str, points: Tensor
+) -> None:
+    torch.manual_seed(1)
+    model = make()
+    aliased = copy.deepcopy(model)
+    aliased.alias = aliased.get_submodule(name)
+    reference = brute_force(model, points, outputs)
+    ntk = empirical_ntk(aliased, points, outputs=outputs)  # type: ignore[arg-type] # parametrized
+    assert relative_error(ntk.total, reference) < 1e-12
+    theta = operator(aliased, points, outputs=outputs)  # type: ignore[arg-type] # parametrized
+    assert relative_error(torch.from_numpy(theta @ np.eye(len(reference))), reference) < 1e-12
+    assert critical_learning_rate(aliased, points) == critical_learning_rate(model, points)
+    plain = brute_force_ntk(aliased.double(), points)["mlp"]
+    assert relative_error(plain, brute_force(model, points, "full")) < 1e-12
 
 
 def test_modules_that_vmap_cannot_follow_are_differentiated_point_by_point(points: Tensor) -> None:

@@ -7,6 +7,8 @@ import torch
 
 from encbench import CoordinateMLP, Encoding, SparseBlock
 from encbench.plugins.registry import default_registry
+from encbench.testing.module_checks import require_parameter_gradients
+from encbench.training.features import why_not_tables
 from encbench.training.layers import Layers
 from encbench.training.optimizers import Adam, AdamW, Muon, Sgd, TorchOptimizer
 from encbench.training.step import AutogradStep, make_step
@@ -343,6 +345,16 @@ def test_a_network_that_somebody_changed_is_left_to_autograd():
     sequential = torch.nn.Sequential(torch.nn.Linear(2, 3))
     step = make_step(sequential, "mse", Sgd(), (0.1, 0.1), x, points=90, batch_size=9)
     assert step.how == "autograd: the network is no CoordinateMLP"
+
+
+def test_a_second_name_of_an_encodings_part_replaces_no_parameter():
+    encoding = model_of("composite").encoding
+    encoding.alias = encoding.parts[1]
+    x, _ = points(2, 3)
+    before = list(map(id, encoding.parameters()))
+    require_parameter_gradients(encoding, x[:3])
+    assert why_not_tables(encoding, x) is None
+    assert list(map(id, encoding.parameters())) == before
 
 
 TOLERANCE = {"rtol": 1e-9, "atol": 1e-12}
