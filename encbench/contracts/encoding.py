@@ -112,6 +112,9 @@ class Encoding(nn.Module, ABC):
     size_parameters: ClassVar[tuple[str, ...]] = ()
     """Names of the parameters (int or list of int) that a parameter budget adjusts: first the main
     one, then those with finer steps. The number of trained parameters must increase with each."""
+    width_parameter: ClassVar[str | None] = None
+    """Name of the parameter that is the width of a layer like the network's hidden ones. A
+    parameter budget sizes both to the same width, unless either is given."""
     encoding_parameters: ClassVar[tuple[str, ...]] = ()
     """Names of the parameters whose texts select other encodings, such as a composite's parts; a
     cell is run again when a plug-in of one of these has another version."""

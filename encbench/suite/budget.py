@@ -2,7 +2,8 @@
 
 The network is fixed, and the encoding's ``size_parameters`` are chosen so that the parameters of
 both together come within ``TOLERANCE`` of the budget. If that is impossible, as for an encoding
-without a table, the network's width is changed. If the network is too large, or leaves the encoding
+without a table, the network's width is changed; an encoding that is itself a layer of the network
+(``width_parameter``) has the same width. If the network is too large, or leaves the encoding
 less than an eighth of the budget, an encoding of at most half of the budget keeps its sizes, and
 another is sized to half of it. Models are built on torch's device "meta", which allocates nothing.
 
@@ -97,6 +98,8 @@ def sized(
     ends: tuple[int, int],
     budget: int,
     registry: Registry | None = None,
+    *,
+    tied: bool = False,
 ) -> Sizing:
     """Choose sizes whose number of parameters is near the budget; cached, whatever the label.
 
@@ -107,15 +110,17 @@ def sized(
         ends: dimensions of the task's points and of its values.
         budget: number of parameters of the encoding and the network together.
         registry: where the network is looked up; default: this environment.
+        tied: whether the encoding's ``width_parameter`` follows the network's width.
 
     Raises:
         SuiteError: no size comes near enough; the message names the nearest.
     """
-    terms = encoding, sorted_json(reference.parameters), network, ends, budget
+    layer = encoding.width_parameter if tied and network.width is not None else None
+    terms = encoding, sorted_json(reference.parameters), network, ends, budget, layer
     if terms not in _sizings:
         if len(_sizings) >= MOST_SIZINGS:
             _sizings.clear()
-        _sizings[terms] = _search_sizes(encoding, reference, network, ends, budget, registry)
+        _sizings[terms] = _search_sizes(encoding, reference, network, ends, budget, registry, layer)
     return _sizings[terms]
 
 
@@ -126,6 +131,7 @@ def _search_sizes(
     ends: tuple[int, int],
     budget: int,
     registry: Registry | None,
+    layer: str | None,
 ) -> Sizing:
     def sizing(parameters: dict[str, Any], width: int | None, chosen: dict[str, Any]) -> Sizing:
         config = network.model_copy(update={"width": width})
@@ -174,13 +180,17 @@ def _search_sizes(
     def by_width(start: Sizing) -> list[Sizing]:
         if network.width is None:
             return []
-        found = _around(
-            lambda size: sizing(start.parameters, size, start.chosen | {"width": size}), budget
-        )
+
+        def at(size: int) -> Sizing:
+            own = {layer: size} if layer else {}
+            return sizing(start.parameters | own, size, start.chosen | own | {"width": size})
+
         least = min(LEAST_WIDTH, network.width or LEAST_WIDTH)
-        return [one for one in found if (one.width or 0) >= least] or [
-            sizing(start.parameters, least, start.chosen | {"width": least})
-        ]
+        found = [one for one in _around(at, budget) if (one.width or 0) >= least] or [at(least)]
+        if layer and not any(_within_tolerance(one.count, budget) for one in found):
+            # a step of the width is too coarse for a narrow network: make up for it in one layer
+            found += [finer for one in found for finer in by(layer, one, budget)]
+        return found
 
     try:
         given = sizing(reference.parameters, network.width, {})
@@ -192,7 +202,7 @@ def _search_sizes(
             f'memory (torch\'s device "meta"), as a budget needs: {error_line(error)}'
         ) from error
     best, found = by_sizes(budget, TOTAL)
-    fits = _within_tolerance(best.count, budget)
+    fits = layer is None and _within_tolerance(best.count, budget)
     # the network leaves the encoding nearly nothing
     crowded = best.own < min(given.own, budget * SHARES[-1])
     if crowded or not fits:

@@ -84,7 +84,10 @@ def keyed_plan(suite: Suite, registry: Registry) -> dict[str, CellConfig]:
                         _check_network(entries, cls, encoding, network, ends, registry)
                     if budget.parameters is not None:
                         count = budget.parameters
-                        sizing = sized(cls, encoding, network, ends.known, count, registry)
+                        tied = _is_tied(cls, entries, network_asked)
+                        sizing = sized(
+                            cls, encoding, network, ends.known, count, registry, tied=tied
+                        )
                         if id(sizing) not in reported:
                             reported.add(id(sizing))
                             logger.info("%s: %s", encoding.label, sizing)
@@ -136,6 +139,15 @@ def _warn_of_factors(cells: Iterable[CellConfig], registry: Registry) -> None:
 def _each(entries: Iterable[SuiteEntry]) -> list[SuiteEntry]:
     """Entries with each combination of the values of their sweeps."""
     return [chosen for entry in entries for chosen in entry.each()]
+
+
+def _is_tied(
+    cls: type[Encoding], entries: tuple[SuiteEntry, SuiteEntry], network: NetworkConfig
+) -> bool:
+    """Whether a budget sizes the encoding's ``width_parameter`` with the network's width: neither
+    is given, by the suite or by its entries for the task and the encoding."""
+    width_is_given = "width" in network.model_fields_set.union(*(one.network for one in entries))
+    return not width_is_given and cls.width_parameter not in entries[1].parameters
 
 
 def _at_size(

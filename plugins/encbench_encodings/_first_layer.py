@@ -28,6 +28,7 @@ class FirstLayer(Encoding):
     """
 
     max_dim = 4
+    width_parameter = "features"
 
     def __init__(self, in_dim: int, features: int, first: Activation, omega: float) -> None:
         super().__init__(in_dim, out_dim=features)

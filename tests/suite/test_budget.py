@@ -64,6 +64,37 @@ def test_without_a_table_the_networks_width_is_chosen():
         assert size(name, 2, 20_000).chosen.keys() == {"width"}
 
 
+@pytest.mark.parametrize(
+    ("asked", "sizes"),
+    [
+        ("siren", (69, 69)),
+        # the default sizes have 10,147 parameters with a width of 32; given ones stay
+        ("siren:features=256", (256, 32)),
+        ({"name": "siren", "network": {"width": 64}}, (256, 32)),
+    ],
+)
+def test_a_first_layer_is_as_wide_as_the_layers_after_it(asked, sizes):
+    suite = Suite(encodings=[asked], tasks=["image:side=8"], budget={"parameters": 10_000})
+    (cell,) = plan(suite, REGISTRY)
+    assert (cell.encoding.parameters["features"], cell.network.width) == sizes
+
+
+def test_where_a_width_is_too_coarse_a_step_the_first_layer_makes_up_for_it():
+    cls = OFFERS["siren"].load()
+    reference = PluginRef(
+        name="siren",
+        distribution="encbench",
+        version="1",
+        parameters=validate_parameters("encoding", "siren", cls, {}),
+    )
+    ends, network = (2, 3), NetworkConfig(width=64, depth=2)
+    for budget in (195, 215, 3_000):
+        found = sized(cls, reference, network, ends, budget, tied=True)
+        assert built("siren", 2, found) == found.count
+        assert abs(found.count - budget) <= TOLERANCE * budget
+    assert found.chosen == {"features": 37, "width": 37}
+
+
 def test_where_the_network_alone_has_more_its_width_is_chosen():
     sizing = size("mpe", 2, 5_000, width=512, resolutions=[8])
     assert sizing.chosen == {"width": 65}
