@@ -109,9 +109,11 @@ class Encoding(nn.Module, ABC):
     """Smallest number of coordinates."""
     max_dim: ClassVar[int] = 3
     """Largest number of coordinates."""
-    size_parameters: ClassVar[tuple[str, ...]] = ()
+    size_parameters: ClassVar[tuple[str | tuple[str, ...], ...]] = ()
     """Names of the parameters (int or list of int) that a parameter budget adjusts: first the main
-    one, then those with finer steps. The number of trained parameters must increase with each."""
+    one, then those with finer steps. Names in a tuple of their own keep their proportions. The
+    number of trained parameters must increase with each. An attribute of the same name gives the
+    value where a parameter's default is None."""
     width_parameter: ClassVar[str | None] = None
     """Name of the parameter that is the width of a layer like the network's hidden ones. A
     parameter budget sizes both to the same width, unless either is given."""

@@ -20,6 +20,7 @@ from encbench.plugins.parameters import Parameter, parameters_of
 from encbench.plugins.registry import default_registry
 from encbench.plugins.selector import parse_selector, parse_value
 from encbench.runs.candidates import NAMED, Dimension, on_meta, refusal_of, refusals, with_auto
+from encbench.suite.budget import size_names
 from encbench.suite.config import CellConfig, NetworkConfig, TrainingConfig
 from encbench.suite.file import SuiteEntry
 from encbench.suite.messages import describe_error
@@ -193,7 +194,7 @@ def space_of(
             effect with it, or a batch is larger than the epoch.
     """
     asked = {option.name: option for option in options}
-    given = {*entry.parameters, *(cls.size_parameters if budgeted else ())}
+    given = {*entry.parameters, *(size_names(cls) if budgeted else ())}
 
     def impossible(dimension: Dimension) -> bool:
         """Whether the range begins and continues with values that no dimension allows: in 4D the

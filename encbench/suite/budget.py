@@ -64,12 +64,20 @@ class Sizing:
     chosen: dict[str, Any] = field(default_factory=dict)
     """The sizes that were chosen: parameters of the encoding, or the network's width."""
     least: tuple[str, ...] = ()
-    """Names of the chosen sizes that were reduced to their minimum; none if the encoding has an
-    eighth of the budget, beside a network that is wider than ``LEAST_WIDTH``."""
+    """Names of the chosen sizes that were reduced to their minimum."""
 
     def __str__(self) -> str:
         sizes = ", ".join(f"{name}={value}" for name, value in self.chosen.items())
         return f"{self.count:,} parameters with {sizes or 'the sizes given'}"
+
+
+def size_names(encoding: type[Encoding]) -> list[str]:
+    """Names of the parameters that a budget may change."""
+    return [name for names in encoding.size_parameters for name in _group(names)]
+
+
+def _group(names: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else names
 
 
 def dimensions(task: type[Task], parameters: Mapping[str, Any], label: str) -> tuple[int, int]:
@@ -139,20 +147,32 @@ def _search_sizes(
         return Sizing(sum(counts.values()), counts["encoding"], parameters, width, chosen)
 
     def by(
-        name: str, start: Sizing, target: int, counted: Callable[[Sizing], int] = TOTAL
+        names: str | tuple[str, ...],
+        start: Sizing,
+        target: int,
+        counted: Callable[[Sizing], int] = TOTAL,
     ) -> list[Sizing]:
-        """Change one parameter of the encoding: the sizings just below and above the target."""
-        current = start.parameters.get(name)
-        if current is None:
-            current = _built_value(encoding, start.parameters, ends[0], name)
+        """Change one parameter of the encoding, or several in proportion: the sizings just below
+        and above the target."""
+        current = {name: start.parameters.get(name) for name in _group(names)}
+        if None in current.values():
+            current |= _built_values(encoding, start.parameters, ends[0], current)
 
-        def at(size: int) -> Sizing:
-            value = _scaled(current, size) if isinstance(current, list) else size
-            changed = start.parameters | {name: value}
+        def at(size: int, sizes: Mapping[str, Any] = current) -> Sizing:
+            changed = start.parameters | _scaled(sizes, size)
             parameters = validate_parameters("encoding", reference.name, encoding, changed)
-            return sizing(parameters, start.width, start.chosen | {name: parameters[name]})
+            chosen = {name: parameters[name] for name in sizes}
+            return sizing(parameters, start.width, start.chosen | chosen)
 
-        return _around(at, target, counted)
+        def is_used(name: str) -> bool:
+            larger = _built(
+                lambda size: at(size, {name: current[name]}), 2 * _largest(current[name])
+            )
+            return larger is None or larger.count != start.count
+
+        if len(current) > 1:  # a grid may have no volume in 2D
+            current = {name: value for name, value in current.items() if is_used(name)}
+        return _around(lambda size: at(size, current), target, counted)
 
     def by_sizes(target: int, counted: Callable[[Sizing], int]) -> tuple[Sizing, list[Sizing]]:
         """Change the encoding alone: the best sizing, and all sizings around the target."""
@@ -218,25 +238,28 @@ def _search_sizes(
                 best = changed
                 break
             best = min(best, changed, key=_distance_to(budget))
-    if not _within_tolerance(best.count, budget):
-        what = "change the budget, the network or the encoding"
-        if not encoding.size_parameters and given.own:
-            what = f"its own {given.own:,} are not sized: give other parameters, or " + what
-        raise SuiteError(
-            f"encoding {reference.label!r} cannot have {budget:,} parameters with its network: "
-            f"nearest is {best}; {what}"
-        )
 
     def is_least(name: str, value: Any) -> bool:
         if name == "width":
             return bool(value <= LEAST_WIDTH)
         asked = given.parameters[name]
+        if asked is None:
+            asked = _built_values(encoding, given.parameters, ends[0], [name]).get(name)
         start = replace(best, parameters=best.parameters | {name: asked})  # for its proportions
         return value != asked and value in [one.parameters[name] for one in by(name, start, 0)]
 
     least = tuple(name for name, value in best.chosen.items() if is_least(name, value))
-    warned = best.own < budget * SHARES[-1] or "width" in least
-    return replace(best, least=least if warned else ())
+    if not _within_tolerance(best.count, budget):
+        what = "change the budget, the network or the encoding"
+        if not encoding.size_parameters and given.own:
+            what = f"its own {given.own:,} are not sized: give other parameters, or " + what
+        if least and best.count > budget:
+            what = f"{', '.join(least)} cannot be smaller; {what}"
+        raise SuiteError(
+            f"encoding {reference.label!r} cannot have {budget:,} parameters with its network: "
+            f"nearest is {best}; {what}"
+        )
+    return replace(best, least=least)
 
 
 def _distance_to(target: int, counted: Callable[[Sizing], int] = TOTAL) -> Callable[[Sizing], int]:
@@ -286,19 +309,32 @@ def _built(at: Callable[[int], Sizing], size: int) -> Sizing | None:
     return None
 
 
-def _scaled(values: list[int], largest: int) -> list[int]:
-    """Scale sizes proportionally, so that the maximum is ``largest``."""
-    return [max(1, round(value * largest / max(values))) for value in values]
+def _scaled(sizes: Mapping[str, Any], largest: int) -> dict[str, Any]:
+    """Scale sizes proportionally, so that the maximum is ``largest``; what is None becomes it."""
+    most = max(map(_largest, sizes.values()))
+
+    def scaled(value: int | None) -> int:
+        return max(1, round(value * largest / most)) if value else largest
+
+    return {
+        name: [scaled(one) for one in value] if isinstance(value, list) else scaled(value)
+        for name, value in sizes.items()
+    }
 
 
-def _built_value(
-    encoding: type[Encoding], parameters: Mapping[str, Any], in_dim: int, name: str
-) -> Any:
-    """The list that an encoding stores under a parameter's name if the parameter is None."""
+def _built_values(
+    encoding: type[Encoding], parameters: Mapping[str, Any], in_dim: int, names: Iterable[str]
+) -> dict[str, Any]:
+    """The sizes that an encoding stores under the names of parameters, where these are None."""
     with without_memory():
-        value = getattr(encoding(in_dim, **parameters), name, None)
-    whole = isinstance(value, list) and all(isinstance(item, int) for item in value)
-    return list(value) if whole and value is not None else None
+        built = encoding(in_dim, **parameters)
+    found = {name: getattr(built, name, None) for name in names if parameters.get(name) is None}
+    return {
+        name: value
+        for name, value in found.items()
+        if isinstance(value, int)
+        or (isinstance(value, list) and all(isinstance(item, int) for item in value))
+    }
 
 
 class _NoNormalValues(TorchFunctionMode):

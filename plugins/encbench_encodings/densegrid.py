@@ -35,7 +35,7 @@ class DenseGrid(tcnn.TinyCudaGrid):
             both given, or max_resolution is below base_resolution.
     """
 
-    size_parameters = ("max_resolution", "base_resolution")
+    size_parameters = ("max_resolution", "base_resolution"), "base_resolution"
 
     def __init__(
         self,
@@ -62,3 +62,4 @@ class DenseGrid(tcnn.TinyCudaGrid):
         super().__init__(
             in_dim, plan, features_per_level, interpolation, init_scale, sparse_gradients
         )
+        self.max_resolution = plan[-1].resolution

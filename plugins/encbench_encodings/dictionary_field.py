@@ -54,7 +54,7 @@ class DictionaryField(ConstantsKept):
             resolution is below 2, a frequency is not above 0, or the mapping is unknown.
     """
 
-    size_parameters = ("basis_resolutions", "coefficient_resolution")
+    size_parameters = ("basis_resolutions", "coefficient_resolution"), "coefficient_resolution"
     equation = "γ(x) = [c_l(x) ∘ b_l(f_l x mod 1)] for l < L"
     source = (
         'Chen, Xu, Wei, Tang, Su, Geiger, "Factor Fields: A Unified Framework for Neural Fields '

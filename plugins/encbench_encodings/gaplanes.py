@@ -40,7 +40,7 @@ class GAPlanes(Encoding):
         volume_resolution: n_3, nodes per axis of the volume (INR-benchmark: 5); unused in 2D.
     """
 
-    size_parameters = ("line_resolution", "plane_resolution", "features")
+    size_parameters = (("line_resolution", "plane_resolution", "volume_resolution"), "features")
     equation = (
         "γ(x) = e_1 ∘ e_2 + e_12 in 2D; "
         "e_1 ∘ e_2 ∘ e_3 + e_12 ∘ e_3 + e_13 ∘ e_2 + e_23 ∘ e_1 + e_123 in 3D"

@@ -11,7 +11,14 @@ from encbench import CoordinateMLP, Encoding, plan
 from encbench.errors import PluginError, SuiteError
 from encbench.plugins.parameters import validate_parameters
 from encbench.plugins.registry import default_registry
-from encbench.suite.budget import TOLERANCE, Sizing, dimensions, parameters_of_cell, sized
+from encbench.suite.budget import (
+    TOLERANCE,
+    Sizing,
+    dimensions,
+    parameters_of_cell,
+    size_names,
+    sized,
+)
 from encbench.suite.config import NetworkConfig, PluginRef, cell_key
 from encbench.suite.file import Suite, override
 from tests.sample_plugin import Scaled, Wave, module, registry_of
@@ -26,7 +33,6 @@ CASES = [
 ]
 ASKED = {
     "composite": {"parts": ["ffe@0", "grid:resolution=8"]},
-    "densegrid": {"levels": 4, "base_resolution": 4},
 }
 """Parameters of encodings that with their other defaults cannot be as small as the budget."""
 
@@ -49,7 +55,7 @@ def test_every_encoding_has_the_number_of_parameters_that_was_promised(name, dim
     sizing = size(name, dim, budget, **ASKED.get(name, {}))
     assert built(name, dim, sizing) == sizing.count
     assert abs(sizing.count - budget) <= TOLERANCE * budget
-    assert set(sizing.chosen) <= {*OFFERS[name].load().size_parameters, "width"}
+    assert set(sizing.chosen) <= {*size_names(OFFERS[name].load()), "width"}
 
 
 def test_an_encoding_with_a_table_keeps_its_network():
@@ -131,13 +137,32 @@ def test_a_size_reduced_to_its_minimum_is_a_warning(suite, caplog):
     assert size("siren", 2, 3_000, width=64).least == ("width",)
     assert size("kan_bspline", 2, 1_000, width=64).least == ("grid", "width")
     assert size("kan_bspline", 2, 1_000, width=64, grid=1).least == ("width",)
-    # with an eighth of the budget, thanks to another size, there is nothing to warn of
+    # also where another size makes up for it
     sizing = size("kan_bspline", 3, 20_000, width=64)
     assert sizing.chosen == {"grid": 1, "features": 198}
-    assert sizing.least == ()
+    assert sizing.least == ("grid",)
     asked = {"encodings": ["siren:features=16"], "tasks": ["image:side=8"]}
     plan(Suite.model_validate(asked | {"budget": {"parameters": 280}}), REGISTRY)
     assert "siren:features=16: width=8 cannot be smaller, so results at 280 param" in caplog.text
+
+
+@pytest.mark.parametrize("budget", [20_000, 150_000, 1_000_000])
+def test_sizes_that_belong_together_keep_their_proportions(budget):
+    lines = size("gaplanes", 2, budget).parameters
+    assert lines["line_resolution"] / lines["plane_resolution"] == pytest.approx(128 / 20, rel=0.1)
+    assert lines["volume_resolution"] == 5  # there is none in 2D
+    solid = size("gaplanes", 3, budget).parameters
+    assert solid["plane_resolution"] / solid["volume_resolution"] == pytest.approx(4, rel=0.3)
+    field = size("dictionary_field", 2, budget).parameters
+    ratio = field["basis_resolutions"][-1] / field["coefficient_resolution"]
+    assert ratio == pytest.approx(2, rel=0.1)
+    dense = size("densegrid", 3, budget).parameters
+    assert dense["max_resolution"] / dense["base_resolution"] == pytest.approx(8, rel=0.5)
+
+
+def test_one_of_several_sizes_that_is_excluded_leaves_the_others():
+    assert "max_resolution" not in size("densegrid", 2, 20_000, per_level_scale=1.2).chosen
+    assert size("densegrid", 1, 30_000).count == pytest.approx(30_000, rel=TOLERANCE)
 
 
 def test_a_size_in_powers_of_two_is_helped_by_a_finer_one():
@@ -168,7 +193,9 @@ def test_a_size_that_must_be_a_multiple_of_the_outputs_is_found():
 
 
 def test_what_cannot_be_reached_is_refused_with_what_is_nearest():
-    with pytest.raises(SuiteError, match=r"cannot have 40 param.* nearest is 123 param.*width=8;"):
+    with pytest.raises(
+        SuiteError, match=r"cannot have 40 param.* nearest is 123 param.*width=8; width cannot be"
+    ):
         size("identity", 2, 40)
 
 
@@ -256,7 +283,7 @@ def test_sizes_that_are_declared_are_parameters():
     for name, offer in OFFERS.items():
         cls: type[Encoding] = offer.load()
         names = validate_parameters("encoding", name, cls, {})
-        assert set(cls.size_parameters) <= names.keys(), name
+        assert set(size_names(cls)) <= names.keys(), name
     assert str(Sizing(1200, 0, {}, 8)) == "1,200 parameters with the sizes given"
 
 
