@@ -18,7 +18,7 @@ from encbench.device import available_memory, prefers_large_pieces
 from encbench.errors import NtkError, ParameterError, check_choice
 from encbench.ntk.autograd import AutogradProducts
 from encbench.ntk.capture import capture_factors
-from encbench.ntk.lanczos import lanczos, random_start
+from encbench.ntk.lanczos import Tridiagonal, lanczos, random_start
 from encbench.ntk.model import working_copy
 from encbench.ntk.structure import Structure, find_structure
 from encbench.ntk.terms import OUTPUTS, Factors, Outputs, chunks
@@ -223,17 +223,43 @@ class NtkOperator(LinearOperator):  # type: ignore[misc] # scipy ships no types
     def top(self, k: int, tolerance: float = 1e-10) -> Leading:
         """The k leading eigenpairs, by implicitly restarted Lanczos (ARPACK).
 
+        Of a multiple eigenvalue, a Krylov space holds one copy; others appear by rounding only, and
+        some can be missing. Eigenvalues above the k-th are therefore searched for among vectors
+        orthogonal to those found, from another random start, until a search of at most 2k + 1
+        steps (or 20) finds none. It can overlook one that is less than about 1 % above the k-th.
+
         Raises:
             ParameterError: k is not between 1 and M − 1.
         """
-        if not 1 <= k < self.shape[0]:
-            raise ParameterError(f"k must be from 1 to {self.shape[0] - 1}, got {k}")
-        start = random_start(self.shape[0], torch.device("cpu")).numpy()
+        size = self.shape[0]
+        if not 1 <= k < size:
+            raise ParameterError(f"k must be from 1 to {size - 1}, got {k}")
+        start = random_start(size, torch.device("cpu")).numpy()
         values, vectors = eigsh(self, k, which="LA", v0=start, tol=tolerance)
-        order = np.argsort(values)[::-1]
-        values, vectors = values[order], vectors[:, order]
+        generator = np.random.default_rng(1)
+        while True:
+            order = np.argsort(values)[::-1]
+            values, vectors = values[order], vectors[:, order]
+            limit = values[k - 1] * (1 + 2 * tolerance) + size * np.finfo(float).eps * values[0]
+            rest, start = self._without(vectors), generator.standard_normal(size)
+            missing = _count_above(limit, rest, start, max(2 * k + 1, 20))
+            if not missing:
+                break
+            others = eigsh(rest, missing, which="LA", v0=start, tol=tolerance)
+            values, vectors = np.append(values, others[0]), np.hstack([vectors, others[1]])
+        values, vectors = values[:k], vectors[:, :k]
         residuals = np.stack([self.matvec(v) for v in vectors.T], 1) - vectors * values
         return Leading(values, vectors, np.linalg.norm(residuals, axis=0))
+
+    def _without(self, vectors: np.ndarray) -> LinearOperator:
+        """P K P, where P projects on the complement of orthonormal vectors (M, k)."""
+
+        def projected(v: np.ndarray) -> np.ndarray:
+            return np.asarray(v - vectors @ (vectors.T @ v))
+
+        return LinearOperator(
+            self.shape, matvec=lambda v: projected(self.matvec(projected(v.ravel()))), dtype=float
+        )
 
     def density(self, steps: int = 80, probes: int = 8, seed: int = 0) -> Density:
         """The spectral density by stochastic Lanczos quadrature.
@@ -255,6 +281,21 @@ class NtkOperator(LinearOperator):  # type: ignore[misc] # scipy ships no types
             values[row, : len(nodes)], weights[row, : len(nodes)] = nodes, gauss
         floor = 1e-9 * float(np.nanmax(values))
         return Density(values, weights, self.shape[0], floor)
+
+
+def _count_above(limit: float, matrix: LinearOperator, start: np.ndarray, steps: int) -> int:
+    """A lower bound of the number of eigenvalues above a limit, by Lanczos; 0 if none is likely."""
+
+    def settled(found: Tridiagonal) -> bool:
+        values, _, bounds = found.nodes()
+        largest, bound = values[-1], bounds[-1]
+        return bool(largest + bound <= limit and bound <= 0.01 * largest)
+
+    def product(v: Tensor) -> Tensor:
+        return torch.from_numpy(matrix.matvec(v.numpy()))
+
+    # the i-th largest Ritz value is at most the i-th largest eigenvalue
+    return int((lanczos(product, torch.from_numpy(start), steps, settled).nodes()[0] > limit).sum())
 
 
 @torch.inference_mode(False)

@@ -32,6 +32,18 @@ def test_leading_eigenpairs_are_those_of_the_kernel(outputs: Any, cached: bool) 
     assert (leading.bounds < 1e-6 * leading.values[0]).all()
 
 
+@pytest.mark.parametrize("k", [1, 5, 20, 32])
+def test_no_copy_of_a_multiple_eigenvalue_is_missing(k: int) -> None:
+    torch.manual_seed(2)
+    x = torch.rand(40, 12, dtype=torch.float64)
+    expected = torch.linalg.eigvalsh(x @ x.T + 1).flip(0).repeat_interleave(6).numpy()
+    theta = operator(torch.nn.Linear(12, 6), x, outputs="full")
+    for tolerance in (1e-8, 1e-10):
+        leading = theta.top(k, tolerance)
+        assert leading.values == pytest.approx(expected[:k], rel=1e-9)
+        assert leading.vectors.T @ leading.vectors == pytest.approx(np.eye(k), abs=1e-9)
+
+
 def test_symmetry_and_linearity_of_products() -> None:
     x = torch.rand(60, 2, dtype=torch.float64)
     theta = operator(network(), x, outputs="full")
