@@ -6,6 +6,7 @@ import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
 
@@ -195,7 +196,7 @@ def content_hash(task: type[Task], parameters: Mapping[str, Any]) -> str:
         TypeError: it is not printable ASCII of 1 to 200 characters. Errors that ``data_hash``
             raises pass through.
     """
-    found: Any = task.data_hash(**parameters)
+    found: Any = task.data_hash(**deepcopy(dict(parameters)))
     if not isinstance(found, str) or not re.fullmatch("[ -~]{1,200}", found):
         raise TypeError(
             f"data_hash returned {bounded(repr(found), 100)}; return "

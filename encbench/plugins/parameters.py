@@ -9,6 +9,7 @@ import inspect
 import json
 import re
 import typing
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Annotated, Any
@@ -40,7 +41,7 @@ class Parameter:
     name: str
     type: str
     default: Any
-    """``inspect.Parameter.empty`` if the parameter is required."""
+    """A copy; ``inspect.Parameter.empty`` if the parameter is required."""
     description: str
     annotation: Any
     search: Search | None = None
@@ -153,7 +154,7 @@ def parameters_of(cls: type) -> tuple[Parameter, ...]:
             Parameter(
                 name,
                 _type_text(hints[name]),
-                parameter.default,
+                deepcopy(parameter.default),
                 field.description or "",
                 hints[name],
                 searches[-1] if searches else None,
@@ -190,7 +191,8 @@ def validate_parameters(kind: str, name: str, cls: type, given: dict[str, Any]) 
         if key not in given:
             if parameter.required:
                 raise ParameterError(f"{kind} {name!r} needs {key}= ({parameter.type})")
-            values[key] = parameter.default
+            # a copy: a constructor may change a list or table that it is given
+            values[key] = deepcopy(parameter.default)
             continue
         try:
             values[key] = parameter.validate(given[key])

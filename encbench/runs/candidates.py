@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, TypeVar
@@ -154,7 +155,7 @@ def refusals(
         network = default.network.model_copy(update=named)
 
         def build(in_dim: int) -> object:
-            encoding = cls(in_dim, **parameters)
+            encoding = cls(in_dim, **deepcopy(parameters))
             return build_network(network, encoding, out_dim=1) if named else encoding
 
         return next(filter(None, (refusal_of(partial(build, d)) for d in dimensions)), "")

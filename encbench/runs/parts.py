@@ -11,6 +11,7 @@ import threading
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -74,7 +75,8 @@ def build_task(cell: CellConfig, registry: Registry) -> Task:
     found = offer.call(lambda cls: content_hash(cls, reference.parameters))
     if cell.data_hash is not None:
         _check_data(cell.data_hash, found)
-    task: Task = offer.call(lambda cls: checked_task(cls(**reference.parameters)))
+    parameters = deepcopy(reference.parameters)  # the constructor may change them
+    task: Task = offer.call(lambda cls: checked_task(cls(**parameters)))
     return task
 
 

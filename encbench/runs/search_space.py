@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -200,7 +201,9 @@ def space_of(
         """Whether the range begins and continues with values that no dimension allows: in 4D the
         upper half of a grid's resolutions may be too fine, and draws leave it out."""
         return all(
-            refusal_of(partial(cls, d, **default.encoding.parameters | {dimension.key: value}))
+            refusal_of(
+                partial(cls, d, **deepcopy(default.encoding.parameters) | {dimension.key: value})
+            )
             for d in dimensions
             for value in (dimension.lowest, dimension.middle)
         )
@@ -312,7 +315,7 @@ def _batches(default: CellConfig, points: int | None) -> dict[str, Search]:
 def _learns(cls: type[Encoding], dimensions: Collection[int], default: CellConfig) -> bool:
     """Whether the encoding has parameters that are trained; True if that is not known."""
     try:
-        encoding = on_meta(partial(cls, min(dimensions), **default.encoding.parameters))
+        encoding = on_meta(partial(cls, min(dimensions), **deepcopy(default.encoding.parameters)))
     except ParameterError:
         return False
     return encoding is None or any(True for _ in encoding.parameters())

@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from operator import attrgetter
@@ -89,7 +90,7 @@ def dimensions(task: type[Task], parameters: Mapping[str, Any], label: str) -> t
     known: Any = task
     if not all(isinstance(getattr(task, name, None), int) for name in ("in_dim", "out_dim")):
         try:
-            known = task(**parameters)
+            known = task(**deepcopy(dict(parameters)))
         except (Exception, SystemExit) as error:
             why = error if isinstance(error, EncbenchError) else error_line(error)
             raise SuiteError(
@@ -327,7 +328,7 @@ def _built_values(
 ) -> dict[str, Any]:
     """The sizes that an encoding stores under the names of parameters, where these are None."""
     with without_memory():
-        built = encoding(in_dim, **parameters)
+        built = encoding(in_dim, **deepcopy(dict(parameters)))
     found = {name: getattr(built, name, None) for name in names if parameters.get(name) is None}
     return {
         name: value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -52,7 +53,7 @@ def check_derivatives(
     key = cls, sorted_json(encoding.parameters), task, sorted_json(reference.parameters)
     try:
         if key not in _lacking:
-            known: Any = task if hasattr(task, "in_dim") else task(**reference.parameters)
+            known: Any = task if hasattr(task, "in_dim") else task(**deepcopy(reference.parameters))
             built = _built(offer, known.in_dim, encoding)
             _lacking[key] = first_lacking(built, known.in_dim, wanted)
     except (ParameterError, PluginError):
@@ -84,7 +85,8 @@ def check_derivatives(
 
 def _built(offer: Offer, in_dim: int, reference: PluginRef) -> Encoding:
     with seeded(0):
-        encoding: Encoding = offer.call(lambda cls: cls(in_dim, **reference.parameters)).double()
+        parameters = deepcopy(reference.parameters)
+        encoding: Encoding = offer.call(lambda cls: cls(in_dim, **parameters)).double()
         with torch.no_grad():
             for parameter in encoding.parameters():
                 if not parameter.any():  # a table may be initialized with zeros

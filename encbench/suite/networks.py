@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Collection, Mapping
+from copy import deepcopy
 from functools import lru_cache
 from operator import index
 from typing import Any
@@ -99,7 +100,8 @@ def built_encoding(cls: type[Encoding], in_dim: int, parameters: Mapping[str, An
         TypeError: it did not, or its dimensions are not integers.
         ValueError: it has no features. Its constructor may raise any other exception.
     """
-    encoding = cls(index(in_dim), **parameters)  # in_dim may be a NumPy integer
+    # in_dim may be a NumPy integer, and the constructor may change its parameters
+    encoding = cls(index(in_dim), **deepcopy(dict(parameters)))
     if "_modules" not in vars(encoding):
         raise TypeError("its __init__ must call super().__init__(in_dim, out_dim)")
     for name in ("in_dim", "out_dim"):

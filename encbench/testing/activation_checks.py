@@ -148,6 +148,7 @@ class ActivationConformance(ModuleConformance):
             fail(str(error))
         except Exception as error:
             fail(f"{type(error).__name__}: {error}; its fields are its parameters, each typed")
+        self.require_parameters_kept(parameters)
         return made
 
     def _module(self, seed: int = SEED) -> nn.Module:

@@ -148,6 +148,15 @@ class Conformance:
         except EncbenchError as error:
             fail(str(error))
 
+    def require_parameters_kept(self, values: dict[str, Any]) -> None:
+        """Fail if the constructor has changed the parameters that it was given."""
+        for name, value in self.validated().items():
+            require(
+                values[name] == value,
+                f"__init__ changes its parameter {name!r} from {value!r} to {values[name]!r}; "
+                f"change a copy of it, {name} = copy.deepcopy({name})",
+            )
+
     def advise_docstring(self) -> None:
         """Advise unless the class has a docstring of its own."""
         name = self.subject.__name__

@@ -254,6 +254,7 @@ class EncodingConformance(ModuleConformance):
                     "in_dim comes first, and every in_dim from min_dim to max_dim must work"
                 )
         self._require_contract(encoding, in_dim)
+        self.require_parameters_kept(values)
         return encoding.to(dtype)  # type: ignore[no-any-return] # nn.Module.to returns itself
 
     def samples(self, seed: int = SEED) -> Iterator[tuple[Encoding, Tensor]]:

@@ -236,6 +236,7 @@ class OptimizerConformance(Conformance):
             made: Optimizer = self.subject(**parameters)
         except Exception as error:
             fail(f"{type(error).__name__}: {error}")
+        self.require_parameters_kept(parameters)
         return made
 
 

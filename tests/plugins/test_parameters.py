@@ -55,6 +55,17 @@ def test_in_dim_is_the_tasks_business_and_no_parameter():
     assert "in_dim" not in {parameter.name for parameter in parameters_of(Example)}
 
 
+def test_a_default_that_is_changed_stays_as_it_was_written():
+    class Listed:
+        def __init__(self, in_dim: int, *, levels: list[int] = [1, 2]) -> None:  # noqa: B006 # the fault
+            levels.append(3)
+
+    for _ in range(2):
+        values = validate_parameters("encoding", "listed", Listed, {})
+        assert values == {"levels": [1, 2]}
+        Listed(2, **values)
+
+
 def test_defaults_are_filled_in():
     assert check(levels=2) == {
         "levels": 2,

@@ -16,15 +16,17 @@ import pytest
 import skimage
 import torch
 from PIL import Image
+from rich.console import Console
 
 from encbench import Encoding, Store, Suite, UsageError, load_suite, plan, run_suite
+from encbench.cli.progress import RunProgress
 from encbench.plugins.host import default_host
 from encbench.plugins.registry import default_registry
 from encbench.runs.cell import run_cell
 from encbench.runs.interface import this_process
 from encbench.runs.limits import Limits
 from encbench.runs.runner import Unwatched
-from encbench.suite.config import TrainingConfig
+from encbench.suite.config import TrainingConfig, cell_key
 from encbench.suite.file import SuiteEntry, override
 from tests.processes import outliving, start
 from tests.sample_plugin import Scaled, Wave, module, registry_of
@@ -456,6 +458,51 @@ def test_an_encoding_may_have_a_parameter_that_it_does_not_use(suite):
     record = run_cell(cell, registry).record
     assert record.status == "ok", record.error
     assert record.parameters["encoding"] == 1
+
+
+class Appending(Scaled):
+    """Appends to its own default."""
+
+    def __init__(self, in_dim, *, levels: list[int] = [1, 2]):  # noqa: B006 # the fault
+        super().__init__(in_dim, scale=len(levels))
+        levels.append(3)
+
+
+class Rising(Wave):
+    """Changes a table that it is given."""
+
+    def __init__(self, *, heights: dict[str, int]):
+        super().__init__(points=heights.pop("points"))
+
+
+def test_constructors_that_change_their_parameters_change_neither_records_nor_keys(tmp_path):
+    registry = registry_of(
+        sea=module(encodings={"appending": Appending, "scaled": Scaled}, tasks={"rising": Rising})
+    )
+    suite = Suite.model_validate(
+        {
+            "encodings": ["appending", "scaled"],
+            "tasks": ["rising:heights={points=16}"],
+            "network": {"width": 8, "depth": 1, "parameterization": "standard"},
+            "training": {"optimizer": "adam", "steps": 4, "batch_size": 8},
+        }
+    )
+    for rerun in ("failed", "never"):
+        run = run_suite(
+            suite,
+            tmp_path,
+            registry=registry,
+            jobs=1,
+            report=False,
+            rerun=rerun,
+            watcher=RunProgress(Console(quiet=True)),
+        )
+        cells = [stored.record.cell for stored in run.records]
+        assert [stored.record.status for stored in run.records] == ["ok", "ok"]
+        assert cells[0].encoding.parameters == {"levels": [1, 2]}
+        assert cells[0].task.parameters == {"heights": {"points": 16}}
+        assert [cell_key(cell) for cell in cells] == [stored.record.key for stored in run.records]
+    assert run.reused == 2
 
 
 def test_a_curve_that_is_no_number_fails_its_cell(suite):

@@ -58,6 +58,20 @@ class Sized(Line):
         super().__init__(in_dim, nodes=nodes)
 
 
+class Appending(Line):
+    """Appends to its list of offsets, which is the default of its class."""
+
+    def __init__(
+        self,
+        in_dim: int,
+        *,
+        offsets: Annotated[list[int], Field(description="of each axis")] = [0],  # noqa: B006 # the fault
+    ) -> None:
+        super().__init__(in_dim)
+        offsets.append(1)
+        self.offsets = offsets
+
+
 class Doubling(Line):
     """Sets torch's default dtype to float64."""
 

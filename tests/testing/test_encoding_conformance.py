@@ -46,6 +46,7 @@ def result_of(encoding, check):
         ("Keywords", "parameters_are_typed_and_described", "*keywords, which hides"),
         ("OldSignature", "shapes", "in_dim comes first"),
         ("Abstract", "shapes", "abstract"),
+        ("Appending", "shapes", "changes its parameter 'offsets' from [0] to [0, 1]"),
         ("NoSuper", "shapes", "super().__init__(in_dim, out_dim=…)"),
         ("WrongShape", "shapes", "(1, 2), expected (N, out_dim) = (1, 1)"),
         ("Crashing", "shapes", "forward raised ValueError: no luck today"),
