@@ -41,7 +41,9 @@ class Optimizer(ABC):
         """Build the torch optimizer.
 
         Args:
-            groups: parameter groups, each with "params", "lr" and "part" ("mlp" or "encoding").
+            groups: parameter groups, each with "params", "lr", "highest_lr" (the rate before the
+                schedule) and "part" ("mlp" or "encoding"). The torch optimizer keeps these keys,
+                and has each of the parameters in one group.
             fused: whether to use torch's fused update, one kernel for all parameters.
         """
 

@@ -20,6 +20,7 @@ from encbench.testing.conformance import (
     tensor_text,
 )
 from encbench.testing.module_checks import SEED
+from encbench.training.optimizers import check_made
 
 RATES = {"mlp": 0.02, "encoding": 0.01}
 STEPS = 50
@@ -43,6 +44,7 @@ class QuadraticProblem:
     ) -> None:
         generator = torch.Generator().manual_seed(SEED)
         self.scale = scale
+        self.optimizer = optimizer
         self.parts: dict[str, list[nn.Parameter]] = {"mlp": [], "encoding": []}
         self.targets: list[Tensor] = []
         for part, shape in (*[("mlp", (4, 4))] * 3, ("mlp", (4,)), ("encoding", (ROWS, 2))):
@@ -116,18 +118,10 @@ class OptimizerConformance(Conformance):
     def test_make(self) -> None:
         """The torch optimizer has all parameters, in groups that keep their keys."""
         problem = QuadraticProblem(self._built())
-        groups = problem.made.param_groups
-        require(
-            all({"lr", "highest_lr", "part"} <= group.keys() for group in groups),
-            "make loses keys of the groups, from which training sets the rates; pass the groups "
-            "on as they are, or copies: {**group, 'params': …}",
-        )
-        found = [id(w) for group in groups for w in group["params"]]
-        require(
-            sorted(found) == sorted(map(id, problem.parameters)),
-            f"make got {len(problem.parameters)} parameters, and its torch optimizer has "
-            f"{len(found)}; each belongs to exactly one group",
-        )
+        try:
+            check_made(problem.optimizer, problem.made, problem.parameters)
+        except TypeError as error:
+            fail(str(error))
 
     def test_it_lowers_a_quadratic(self) -> None:
         """The loss of a quadratic falls."""

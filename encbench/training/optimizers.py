@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from functools import cache
 from typing import Annotated, Any
 
@@ -256,11 +257,7 @@ def make_optimizer(
     # fused: one kernel for all parameters; at a batch of 32 the update is a quarter of the step
     fused = all(_can_be_fused(parameter) for part in parts for parameter in part)
     made = optimizer.make(groups, fused=fused)
-    if not isinstance(made, torch.optim.Optimizer):
-        raise TypeError(
-            f"{type(optimizer).__name__}.make returned a {type(made).__name__}, expected a "
-            "torch.optim.Optimizer"
-        )
+    check_made(optimizer, made, [parameter for part in parts for parameter in part])
     if recorded and can_be_recorded(made):
         for group in made.param_groups:
             group["lr"] = torch.tensor(group["lr"], device=group["params"][0].device)
@@ -270,6 +267,33 @@ def make_optimizer(
             if group.get("fused") and group.get("part") == "mlp":
                 _slice(group)
     return made
+
+
+def check_made(optimizer: Optimizer, made: object, parameters: Collection[nn.Parameter]) -> None:
+    """Check that what ``make`` returned trains the parameters that it was given.
+
+    Raises:
+        TypeError: it is no torch optimizer, lacks keys of the groups, or has other parameters.
+    """
+    name = f"{type(optimizer).__name__}.make"
+    if not isinstance(made, torch.optim.Optimizer):
+        raise TypeError(
+            f"{name} returned a {type(made).__name__}, expected a torch.optim.Optimizer"
+        )
+    for group in made.param_groups:
+        for key in ("lr", "highest_lr", "part"):
+            if key not in group:
+                raise TypeError(
+                    f"{name} loses the key {key!r} of the groups, from which training sets the "
+                    "rates; pass the groups on as they are, or copies: {**group, 'params': …}"
+                )
+    found = [id(parameter) for group in made.param_groups for parameter in group["params"]]
+    if sorted(found) != sorted(map(id, parameters)):
+        raise TypeError(
+            f"{name} got {len(parameters)} parameters, and its torch optimizer has {len(found)}, "
+            f"of which {len(set(map(id, parameters)) & set(found))} are the ones given; each of "
+            "them belongs to exactly one group"
+        )
 
 
 def _slice(group: dict[str, Any]) -> None:

@@ -172,7 +172,7 @@ def result_of(optimizer, check):
         (NoRate, "it_is_documented", "default_lr is 0.0, expected a positive number"),
         (Untyped, "parameters_are_typed_and_described", "'power' has no type"),
         (OldSignature, "make", "make(groups, fused=False) raised TypeError"),
-        (OwnGroups, "make", "make loses keys of the groups"),
+        (OwnGroups, "make", "make loses the key 'highest_lr' of the groups"),
         (Forgetful, "make", "got 5 parameters, and its torch optimizer has 4"),
         (Ascent, "it_lowers_a_quadratic", "moves each w against its gradient"),
         (OneRate, "rates_of_groups", "with the rate of the part 'mlp' set to 0"),

@@ -54,7 +54,22 @@ def test_muon_takes_orthogonal_steps_of_hidden_matrices():
     assert 0.5 < float(singular[2]) < float(singular[0]) < 1.5
 
 
-def test_an_optimizer_that_makes_none_is_named():
-    Idle = type("Idle", (Optimizer,), {"make": lambda self, groups, *, fused: None})
-    with pytest.raises(TypeError, match=r"Idle.make returned a NoneType, expected a torch.optim.O"):
-        make_optimizer(Idle(), ([nn.Parameter(torch.zeros(2))], []), (0.1, 0.1))
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda groups: None, r"Idle.make returned a NoneType, expected a torch.optim.Optimizer"),
+        (lambda groups: torch.optim.SGD(groups[:1]), "got 2 parameters, and its .* has 1, of whi"),
+        (lambda groups: torch.optim.SGD(groups[0]["params"], lr=0.1), "loses the key 'highest_lr'"),
+        (
+            lambda groups: torch.optim.SGD(
+                [group | {"params": [nn.Parameter(torch.zeros(2))]} for group in groups]
+            ),
+            "has 2, of which 0 are the ones given; each of them belongs to exactly one group",
+        ),
+    ],
+)
+def test_an_optimizer_that_would_not_train_the_parameters_is_refused(make, message):
+    Idle = type("Idle", (Optimizer,), {"make": lambda self, groups, *, fused: make(groups)})
+    parts = ([nn.Parameter(torch.zeros(2))], [nn.Parameter(torch.zeros(2))])
+    with pytest.raises(TypeError, match=message):
+        make_optimizer(Idle(), parts, (0.1, 0.1))
