@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
+
+from encbench.errors import bounded
 
 
 class Optimizer(ABC):
@@ -55,6 +58,8 @@ class Optimizer(ABC):
         return None
 
 
+ROUNDING = 1e-6
+"""A factor of the learning rate may exceed 1 by this, the rounding of float32."""
 Warmup = Annotated[
     float, Field(ge=0, lt=1, description="share of the steps in which the rate rises from 0")
 ]
@@ -67,12 +72,15 @@ class Schedule(ABC):
         warmup: share of the steps in which the rate rises linearly; the decay follows.
     """
 
+    warmup: float = 0.0
+
     def __init__(self, *, warmup: Warmup = 0.0) -> None:
         self.warmup = warmup
 
     @abstractmethod
     def decay(self, progress: float) -> float:
-        """The factor at ``progress`` in [0, 1), the share done of the steps after the warm-up."""
+        """The factor, 0 to 1, at ``progress`` in [0, 1), the share done of the steps after the
+        warm-up."""
 
     def factor(self, step: int, steps: int) -> float:
         """The factor of the learning rate in step ``step`` (from 0) of ``steps``."""
@@ -80,3 +88,23 @@ class Schedule(ABC):
         if step < rising:
             return (step + 1) / rising
         return self.decay((step - rising) / max(1, steps - rising))
+
+
+def factor_of(schedule: Schedule, step: int, steps: int) -> float:
+    """The checked result of ``factor``.
+
+    Raises:
+        TypeError: it is no number from 0 to 1. Errors of the schedule pass through.
+    """
+    found: Any = schedule.factor(step, steps)
+    try:
+        factor = math.nan if isinstance(found, bool | str | bytes) else float(found)
+    except (TypeError, ValueError, RuntimeError):
+        factor = math.nan
+    if not 0 <= factor <= 1 + ROUNDING:
+        raise TypeError(
+            f"{type(schedule).__name__} returned {bounded(repr(found), 100)} as the factor of the "
+            f"learning rate in step {step + 1} of {steps}; expected a number from 0 to 1, a "
+            "fraction of the highest rate, which training.lr sets"
+        )
+    return factor

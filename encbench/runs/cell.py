@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 import torch
 
+from encbench.contracts.optimizer import factor_of
 from encbench.contracts.task import CURVATURE, loss_name, ntk_points_of, outcome_of
 from encbench.device import (
     device_name,
@@ -363,7 +364,7 @@ class _CellRun:
         """Set the learning rate at a spectrum's step, and its ratio to the critical one."""
         steps = total_steps(self.cell.training, self.task.points_per_epoch)
         at = min(spectrum.step, steps - 1)
-        spectrum.learning_rate = rate * self.schedule.factor(at, steps)
+        spectrum.learning_rate = rate * factor_of(self.schedule, at, steps)
         critical = spectrum.critical_rate
         if critical is not None and self.optimizer.lr_from_kernel(1.0) is not None:
             spectrum.lr_ratio = spectrum.learning_rate / critical

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from encbench.contracts.network import Network
-from encbench.contracts.optimizer import Optimizer, Schedule
+from encbench.contracts.optimizer import Optimizer, Schedule, factor_of
 from encbench.contracts.task import Predict, Task, epoch_of, loss_name, values_at_of
 from encbench.device import available_memory
 from encbench.errors import NtkError
@@ -201,7 +201,7 @@ def predicted_training(
     )
     points = x[chosen]
     # t after each number of steps, from 0
-    time = np.cumsum([0.0, *(lr * schedule.factor(step, steps) for step in range(steps))])
+    time = np.cumsum([0.0, *(lr * factor_of(schedule, step, steps) for step in range(steps))])
     at = np.unique(np.geomspace(1, steps, PREDICTED_STEPS).round().astype(int))
     at = np.concatenate([[0], at])
     length = float(time[-1])
@@ -228,7 +228,7 @@ def predicted_training(
         return LinearizedTraining(not_predicted=str(error)), {}
     loss = target.flow.lower.loss(time[at])
     predicted = LinearizedTraining(points=len(points), loss=float(loss[-1]))
-    last_rate = lr * schedule.factor(steps - 1, steps)
+    last_rate = lr * factor_of(schedule, steps - 1, steps)
     for level, reached in LEVELS.items():
         early, late = target.flow.time_to(reached)
         known = late <= (1 + CERTAIN) * early and late <= FAR * length

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from encbench.contracts.encoding import Encoding
 from encbench.contracts.network import in_encoding
-from encbench.contracts.optimizer import Optimizer, Schedule
+from encbench.contracts.optimizer import Optimizer, Schedule, factor_of
 from encbench.contracts.task import (
     Predict,
     Task,
@@ -239,7 +239,7 @@ def train(
                         step.begin(x, y, torch.randperm(len(x), generator=batches).to(device))
                         at = 0
                     stop_at = min(at + batch, len(x))
-                    losses[done] = step(at, stop_at, schedule.factor(done, steps))
+                    losses[done] = step(at, stop_at, factor_of(schedule, done, steps))
                     at += batch
                     done += 1
             finite = torch.isfinite(losses[checked:done])

@@ -181,6 +181,16 @@ class Decays(Schedule):
         is_odd()
 
 
+class Constant(Schedule):
+    """Has no warm-up, whose keyword it does not take."""
+
+    def __init__(self, *, height: float = 1.0):
+        self.height = np.float32(height)
+
+    def decay(self, progress):
+        return self.height
+
+
 class Steps(Optimizer):
     default_lr = 1e-3
 
@@ -222,6 +232,36 @@ def test_a_plug_in_with_all_its_parts_in_one_module_is_told_which_failed(whose):
     (cell,) = plan(of, them)
     record = run_cell(cell, them).record
     assert record.error.message == f"{whose} failed: OddError"
+
+
+def one_step(schedule, points=0):
+    """The record of a cell with this class as its schedule."""
+    them = registry_of(
+        theirs=module(
+            encodings={"fine": Scaled}, tasks={"wave": Wave}, schedules={"theirs": schedule}
+        )
+    )
+    training = {"steps": 2, "batch_size": 16, "optimizer": "adam", "schedule": "theirs"}
+    (cell,) = plan(suite("wave", training=training, ntk={"points": points}), them)
+    return run_cell(cell, them).record
+
+
+@pytest.mark.parametrize("points", [0, 8])
+@pytest.mark.parametrize("factor", [-1.0, 2.0, math.nan, "1", True, None], ids=repr)
+def test_a_factor_of_the_rate_that_is_no_fraction_fails_the_cell(factor, points):
+    # not the status "diverged", nor a ranking of gradient ascent
+    cls = type("Theirs", (Schedule,), {"decay": lambda self, progress: factor})
+    record = one_step(cls, points)
+    assert record.status == "failed"
+    assert re.match(
+        f"schedule 'theirs' of theirs 1.0 failed: TypeError: Theirs returned {factor!r} as the "
+        "factor of the learning rate in step [12] of 2; expected a number from 0 to 1",
+        record.error.message,
+    )
+
+
+def test_a_schedule_may_do_without_the_warm_up():
+    assert one_step(Constant).status == "ok"
 
 
 @pytest.mark.parametrize("raises", [leaves, interrupts])
@@ -357,13 +397,16 @@ BEYOND = {
 }
 
 
+@pytest.mark.parametrize("length", [{"epochs": 1}], ids=str)
 @pytest.mark.parametrize(("loss", "x", "y", "words"), BEYOND.values(), ids=BEYOND)
-def test_points_and_values_that_no_loss_is_defined_at_are_the_task_s_fault(loss, x, y, words):
+def test_points_and_values_that_no_loss_is_defined_at_are_the_task_s_fault(
+    loss, x, y, words, length
+):
     # not the status "diverged", which would blame the encoding
     parts = {"epoch": lambda self, generator: (x, y), "loss": loss, "points_per_epoch": 20}
     cls = type("Wrong", (Wave,), {**parts, "ntk_points": lambda self, count, generator: X[:count]})
     them = registry(wrong=cls)
-    of = suite("wrong", ntk={"points": 0}, training={"epochs": 1, "lr": 0.1, "batch_size": 8})
+    of = suite("wrong", ntk={"points": 0}, training={**length, "lr": 0.1, "batch_size": 8})
     (cell,) = plan(of, them)
     record = run_cell(cell, them).record
     assert record.status == "failed"
@@ -433,7 +476,8 @@ RIGHT = {
 @pytest.mark.parametrize("points", [0, 8])
 @pytest.mark.parametrize(("drawn", "loss"), RIGHT.values(), ids=RIGHT)
 def test_an_epoch_may_hold_labels_and_what_else_a_loss_takes(drawn, loss, points):
-    cls = type("Right", (Wave,), {"epoch": lambda self, generator: drawn, "loss": loss})
+    parts = {"epoch": lambda self, generator: drawn, "loss": loss, "points_per_epoch": 20}
+    cls = type("Right", (Wave,), parts)
     small = {"steps": 2, "batch_size": 16, "optimizer": "adam"}
     of = suite("right", training=small, ntk={"points": points})
     (cell,) = plan(of, registry(right=cls))
