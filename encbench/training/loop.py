@@ -190,8 +190,7 @@ def train(
     device = next(model.parameters()).device
     points = _Points(task, data, device)
     x, y = points.next()
-    if config.steps is None:
-        check_count(task, len(x))
+    check_count(task, len(x))
     steps, batch = total_steps(config, len(x)), batch_of(config, len(x))
     step = make_step(
         model,

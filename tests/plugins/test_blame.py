@@ -397,7 +397,7 @@ BEYOND = {
 }
 
 
-@pytest.mark.parametrize("length", [{"epochs": 1}], ids=str)
+@pytest.mark.parametrize("length", [{"epochs": 1}, {"steps": 3}], ids=str)
 @pytest.mark.parametrize(("loss", "x", "y", "words"), BEYOND.values(), ids=BEYOND)
 def test_points_and_values_that_no_loss_is_defined_at_are_the_task_s_fault(
     loss, x, y, words, length

@@ -172,11 +172,11 @@ def test_a_batch_of_all_points_is_a_step_an_epoch():
 def test_points_of_an_epoch_like_the_one_before_count_once():
     model, task, config = setup(batch_size=64, steps=None, epochs=3)
     assert train(model, task, config, lr=0.1, **generators()).points == len(task.x)
-    drawn = iter((torch.zeros(10, 1), torch.ones(10, 1), torch.ones(10, 1)))
-    task.epoch = lambda generator: (next(drawn).double(), task.y[:10])
-    config = config.model_copy(update={"batch_size": 10, "epochs": None, "steps": 3})
+    drawn = iter((torch.zeros(64, 1), torch.ones(64, 1), torch.ones(64, 1)))
+    task.epoch = lambda generator: (next(drawn).double(), task.y)
+    config = config.model_copy(update={"batch_size": 64, "epochs": None, "steps": 3})
     result = train(model, task, config, lr=0.1, **generators())
-    assert result.points == 20
+    assert result.points == 128
     assert len(result.curve_seconds) == len(result.curve)
     assert result.curve_seconds == sorted(result.curve_seconds)
     assert result.curve_seconds[0] == 0.0 < result.curve_seconds[-1]
