@@ -358,6 +358,21 @@ def test_a_ply_may_have_corners_of_64_bits(tmp_path, kind):
     assert len(read_triangles(path).faces) == 16
 
 
+@pytest.mark.parametrize("suffix", [".ply", ".obj", ".off"])
+def test_faces_of_two_corners_are_left_out(tmp_path, suffix):
+    path, lines = tmp_path / f"lines{suffix}", [(0, 1), (2, 3)]
+    contents = {
+        ".ply": lambda faces: ply("<", faces),
+        ".obj": obj,
+        ".off": lambda faces: plain_off(b"\n", b"\n", faces),
+    }
+    path.write_bytes(contents[suffix](TRIANGLES + lines))
+    assert len(read_triangles(path).faces) == len(TRIANGLES)
+    path.write_bytes(contents[suffix](lines))
+    with pytest.raises(DataError, match="a point cloud of 10 points, without faces"):
+        read_triangles(path)
+
+
 def stl_text(faces, vertices=PRISM):
     lines = ["solid prism facet normal"]
     for face in faces:
@@ -381,11 +396,11 @@ def obj(faces, vertices=PRISM, *, before="", back=0):
     return "\n".join([*lines, ""]).encode()
 
 
-def plain_off(between, last):
+def plain_off(between, last, faces=PRISM_FACES):
     """An OFF file whose vertices are ``between`` each other, and before the faces ``last``."""
     places = between.join(b"%r %r %r" % tuple(map(float, place)) for place in PRISM)
-    faces = last.join(b" ".join(b"%d" % i for i in (len(f), *f)) for f in PRISM_FACES)
-    return b"OFF\n%d %d 0\n" % (len(PRISM), len(PRISM_FACES)) + places + last + faces
+    rows = last.join(b" ".join(b"%d" % i for i in (len(f), *f)) for f in faces)
+    return b"OFF\n%d %d 0\n" % (len(PRISM), len(faces)) + places + last + rows
 
 
 TRIANGLES = [(4, 3, 2), (4, 2, 1), (4, 1, 0), *PRISM_FACES[1:4]]
@@ -530,7 +545,7 @@ def test_a_glb_that_declares_more_than_it_holds_is_an_error(tmp_path, change, me
         read_triangles(path)
 
 
-@pytest.mark.parametrize("bomb", ["zeros.ply.gz", "zeros.glb", "counts.ply"])
+@pytest.mark.parametrize("bomb", ["zeros.ply.gz", "zeros.glb", "counts.ply", "counts.off"])
 def test_a_small_file_does_not_ask_for_gigabytes(tmp_path, bomb):
     path = tmp_path / bomb
     if bomb == "zeros.ply.gz":
@@ -544,6 +559,9 @@ def test_a_small_file_does_not_ask_for_gigabytes(tmp_path, bomb):
         scene = {"accessors": accessors, "meshes": meshes, "nodes": [{"mesh": 0}]}
         path.write_bytes(glb(scene | {"scenes": [{"nodes": [0]}], "scene": 0}))
         message = "3006000000000 coordinates and indices, at most"
+    elif bomb == "counts.off":
+        path.write_bytes(b"OFF\n2000000 12 0\n1 2 3\n")
+        message = "damaged: ends at byte"
     else:
         path.write_bytes(ply("<").replace(b"vertex 10", b"vertex 1000000000000"))
         message = "damaged: ends at byte"

@@ -71,6 +71,8 @@ def _read_off(data: bytes) -> tuple[Array, Indices]:
 def _by_words(lines: list[list[bytes]], vertices: int, faces: int) -> list[list[bytes]] | None:
     """Return the rows of an OFF file whose lines end elsewhere, or None if the words do not fit."""
     words = [word for line in lines for word in line]
+    if 3 * vertices + faces > len(words):  # a few bytes may declare millions of rows
+        return None
     rows, at = [words[3 * row : 3 * row + 3] for row in range(vertices)], 3 * vertices
     for _ in range(faces):
         if at >= len(words) or not words[at].isdigit():
@@ -115,7 +117,7 @@ def _read_obj(data: bytes) -> tuple[Array, Indices]:
     if corners and len(corners[-1]) < 3 and not data.endswith((b"\n", b"\r")):
         raise ValueError(f"damaged: ends at byte {len(data)}, within a face")
     places = _places(vertices)
-    return places, triangulated([face for face in corners if len(face) > 2], places)
+    return places, triangulated(corners, places)
 
 
 def _read_stl(data: bytes) -> tuple[Array, Indices]:

@@ -131,9 +131,10 @@ def into_unit_cube(low: Array, high: Array) -> tuple[float, Array]:
 def triangulated(faces: Any, vertices: Array) -> Indices:
     """Triangles (F, 3) of faces, an array (n, k) or rows of any length, at vertices (V, 3).
 
-    Corners at the place of the one before are left out. A face becomes a fan about its first
-    corner, or about another one if this fan would leave the face, which is then not convex, or have
-    triangles without area; if no fan fits, it is split by ear clipping.
+    Faces of fewer than three corners, and corners at the place of the one before, are left out. A
+    face becomes a fan about its first corner, or about another one if this fan would leave the
+    face, which is then not convex, or have triangles without area; if no fan fits, it is split by
+    ear clipping.
 
     Raises:
         ValueError: no fan fits a face of more than ``MOST_CORNERS`` corners.
@@ -141,6 +142,8 @@ def triangulated(faces: Any, vertices: Array) -> Indices:
     from trimesh.geometry import triangulate_quads  # a second, not needed for planning
 
     lengths = np.fromiter(map(len, faces), np.int64, len(faces))
+    if (lengths < 3).any():
+        return triangulated([face for face in faces if len(face) > 2], vertices)
     if (lengths == 3).all():
         return np.array(faces, np.int64).reshape(-1, 3)
     fans = _without_repeats([np.asarray(face, np.int64) for face in faces], vertices)
