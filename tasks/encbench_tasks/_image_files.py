@@ -182,4 +182,4 @@ def _missing(image: str, path: Path) -> str:
 
 def _natural(name: str) -> tuple[list[tuple[int, int | str]], str]:
     parts = re.split(r"(\d+)", name.casefold())
-    return [(0, int(part)) if part.isdigit() else (1, part) for part in parts if part], name
+    return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts if part], name

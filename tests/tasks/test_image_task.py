@@ -202,16 +202,16 @@ def test_a_built_in_name_wins_over_a_file_and_a_path_over_the_name(tmp_path, mon
 
 
 def test_a_folder_gives_each_image_as_a_target_in_natural_order(tmp_path):
-    for name in ("img10.png", "img2.png", "IMG1.PNG", "b.jpeg"):
+    for name in ("img10.png", "img2.png", "img1².png", "IMG1.PNG", "b.jpeg"):
         Image.new("RGB", (4, 4)).save(tmp_path / name)
     (tmp_path / "readme.txt").write_text("no image")
     (tmp_path / ".hidden.png").touch()
     (tmp_path / "deeper.png").mkdir()
     targets = ImageTask.targets(image=str(tmp_path), side=2)
     names = [Path(target["image"]).name for target in targets]
-    assert names == ["b.jpeg", "IMG1.PNG", "img2.png", "img10.png"]
+    assert names == ["b.jpeg", "IMG1.PNG", "img1².png", "img2.png", "img10.png"]
     assert all(target["side"] == 2 for target in targets)
-    assert [ImageTask(**target).truth.shape for target in targets] == [(2, 2, 3)] * 4
+    assert [ImageTask(**target).truth.shape for target in targets] == [(2, 2, 3)] * 5
 
 
 def test_a_damaged_image_of_a_folder_fails_alone(tmp_path):
