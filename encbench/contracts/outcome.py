@@ -14,6 +14,9 @@ from encbench.errors import bounded
 RESERVED = ("file", "allow_pickle")
 """Names that arrays cannot have: they are parameters of ``numpy.savez``."""
 
+NUMBERS = "biufc"
+"""Kinds of NumPy's types that arrays may have."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -68,7 +71,7 @@ class Outcome:
                 )
         for name, array in self.arrays.items():
             _check_name("array", name)
-            if not isinstance(array, np.ndarray) or array.dtype.hasobject:
+            if not isinstance(array, np.ndarray) or array.dtype.kind not in NUMBERS:
                 raise TypeError(
                     f"array {name!r} is {kind_of(array)}; expected a NumPy array of numbers"
                 )

@@ -15,6 +15,7 @@
 
 from __future__ import annotations
 
+import logging
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,11 +33,13 @@ from pydantic import (
 )
 
 from encbench.contracts.metric import MetricValue
+from encbench.contracts.outcome import NUMBERS
 from encbench.errors import StoreError
 from encbench.results.kernel_summary import LinearizedTraining, SpectrumSummary
 from encbench.results.provenance import Data, Provenance
 from encbench.suite.config import CellConfig, cell_key
 
+logger = logging.getLogger("encbench")
 SCHEMA_VERSION = 3
 MOST_ARRAY_BYTES = 1 << 33
 """Maximum unpacked size of a record's arrays together, 8 GiB: few bytes can unpack to many."""
@@ -191,6 +194,15 @@ def damaged(file: Path) -> StoreError:
     )
 
 
+def warn_left_out(file: Path) -> None:
+    """Warn of a damaged file of a record, without which a reader goes on."""
+    logger.warning(
+        "leaving out %s, which is damaged; to make it again, remove its folder and "
+        "repeat the run that made it",
+        file,
+    )
+
+
 class StoredRecord:
     """A record on disk: its numbers, and its arrays and pictures on demand.
 
@@ -208,7 +220,8 @@ class StoredRecord:
         and the parts of ``SpectrumSummary.split``, float32.
         ``linearized_step``, ``linearized_loss``: loss predicted from the kernel at the start.
         ``line.NAME``: (N, 1 + 2·O) x, O predictions, O true values of a function of one variable.
-    Reading them raises StoreError if the file is damaged.
+    Reading them raises StoreError if the file is damaged, or leaves all of them out with a warning
+    if ``leaves_out`` is set.
     Pictures: ``target``, ``prediction``, ``error`` for images; tasks may add others.
 
     Args:
@@ -218,6 +231,9 @@ class StoredRecord:
         outline: the record's outline, if known.
         damaged: names of further files in the folder, which are damaged.
     """
+
+    leaves_out = False
+    """Whether arrays that cannot be read although they are as written are left out."""
 
     def __init__(
         self,
@@ -266,7 +282,9 @@ class StoredRecord:
 
     def unread(self, record: Record | None = None) -> StoredRecord:
         """Copy without arrays in memory; with other numbers if ``record`` is given."""
-        return StoredRecord(record or self.record, self._place, self.files, damaged=self.damaged)
+        copy = StoredRecord(record or self.record, self._place, self.files, damaged=self.damaged)
+        copy.leaves_out = self.leaves_out
+        return copy
 
     @cached_property
     def arrays(self) -> dict[str, np.ndarray]:
@@ -288,8 +306,15 @@ class StoredRecord:
                 if sum(part.file_size for part in stored.zip.infolist()) > MOST_ARRAY_BYTES:
                     raise ValueError("the arrays are too large for a record")
                 wanted = [name for name in names or stored.files if name in stored.files]
-                return {name: stored[name] for name in wanted}
+                found = {name: stored[name] for name in wanted}
+                if wrong := [name for name in wanted if found[name].dtype.kind not in NUMBERS]:
+                    raise ValueError(f"the array {wrong[0]} is not of numbers")
+                return found
         except (OSError, ValueError, EOFError, KeyError, BadZipFile, zlib.error) as error:
+            if self.leaves_out:
+                warn_left_out(file)
+                self.damaged = (*self.damaged, file.name)
+                return {}
             # numpy's message is about pickles, whatever the bytes are
             raise damaged(file) from error
 

@@ -29,7 +29,7 @@ from encbench.results.record_folder import (
     write_record,
 )
 from encbench.results.record_places import ELSEWHERE, RecordPlaces, flush
-from encbench.results.records import Record, StoredRecord
+from encbench.results.records import Record, StoredRecord, warn_left_out
 from encbench.suite.file import explicit_settings
 
 logger = logging.getLogger("encbench")
@@ -275,14 +275,11 @@ class Store:
         found = []
         for item, damaged in self._checked(stored, set_aside=False):
             for name in damaged:
-                logger.warning(
-                    "leaving out %s, which is damaged; to make it again, remove its folder and "
-                    "repeat the run that made it",
-                    item.path / name,
-                )
+                warn_left_out(item.path / name)
             if damaged:
                 kept = {name: entry for name, entry in item.files.items() if name not in damaged}
                 item = StoredRecord(item.record, item.path, kept, damaged=damaged)
+            item.leaves_out = True
             found.append(item)
         return found
 

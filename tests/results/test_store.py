@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 
 from encbench import Store, StoreError, run_suite
-from encbench.results.record_folder import check_files
+from encbench.results.record_folder import check_files, write_manifest
+from encbench.results.store import load_records
 
 
 def write(store, result):
@@ -213,6 +214,28 @@ def test_flipped_bytes_in_the_arrays_are_found_when_they_are_read(tmp_path, resu
     (stored,) = store.records()
     with pytest.raises(StoreError, match=r"arrays\.npz is damaged"):
         _ = stored.arrays
+
+
+@pytest.mark.parametrize("values", [["a", "b"], [{}, None], b"PK"], ids=["text", "pickle", "cut"])
+def test_arrays_written_by_another_program_are_left_out_unless_they_are_numbers(
+    tmp_path, result, caplog, values
+):
+    store = Store(tmp_path)
+    with store.writing():
+        file = write(store, result).path / "arrays.npz"
+    if isinstance(values, bytes):
+        file.write_bytes(values)
+    else:
+        np.savez(file, curve=np.array(values))
+    (file.parent / "manifest.json").unlink()
+    write_manifest(file.parent)  # with the size and checksum that the file has now
+    with pytest.raises(StoreError, match=r"arrays\.npz is damaged"):
+        store.records()[0].some_arrays("curve")
+    (stored,) = load_records(tmp_path, check_files=True)
+    assert stored.unread().some_arrays("curve") == {}
+    assert stored.arrays == {}
+    assert not stored.has("arrays.npz")
+    assert f"leaving out {file}, which is damaged" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["arrays.npz", "prediction.png"])

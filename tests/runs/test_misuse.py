@@ -119,6 +119,7 @@ def test_isolated_cells_outlive_no_server_and_are_not_lost_to_its_sigterm(
         ({"../a": np.zeros((4, 4), np.uint8)}, {}, r"picture '\.\./a': expected a name"),
         ({}, {"a": [1, 2]}, "array 'a' is a list"),
         ({}, {"a": np.array([object()])}, "of object; expected a NumPy array"),
+        ({}, {"a": np.array(["b"])}, "of <U1; expected a NumPy array of numbers"),
         ({}, {"file": np.zeros(2)}, "array 'file': expected a name"),
         ({"a" * 61: np.zeros((4, 4), np.uint8)}, {}, "of at most 60 letters"),
         ({3: np.zeros((4, 4), np.uint8)}, {}, "picture 3: expected a name"),
