@@ -162,14 +162,22 @@ def _pulled(model: nn.Module, names: Sequence[str], x: Tensor, v: Tensor) -> dic
 class AutogradProducts:
     """Products K v = J (Jᵀ v) over the named parameters at x (N, d), with O outputs.
 
-    Each product takes one reverse-mode and one forward-mode pass; nothing is stored.
+    Each product takes one reverse-mode and one forward-mode pass; nothing is stored. With
+    ``rates`` it is J D Jᵀ v, where D holds the learning rates of parameters, 1 for the others.
     """
 
-    def __init__(self, model: nn.Module, x: Tensor, names: Iterable[str], out_dim: int) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        x: Tensor,
+        names: Iterable[str],
+        out_dim: int,
+        rates: Mapping[str, float] | None = None,
+    ) -> None:
         self.model, self.x, self.points, self.out_dim = model, x, len(x), out_dim
         self.outputs = out_dim
         """Number of outputs of the kernel: O, or 1 for the trace kernel."""
-        self.names = sorted(names)
+        self.names, self.rates = sorted(names), rates or {}
         self.parameters = {name: model.get_parameter(name).detach() for name in self.names}
 
     def of(self, outputs: Outputs) -> Self:
@@ -190,8 +198,9 @@ class AutogradProducts:
         return total / self.out_dim
 
     def _push(self, tangent: dict[str, Tensor]) -> Tensor:
-        """J u for a tangent u of all parameters: (N, O)."""
-        return self._pushed_by(self._verified_push, tangent)
+        """J D u for a tangent u of all parameters: (N, O)."""
+        scaled = {name: self.rates[name] * tangent[name] for name in self.rates}
+        return self._pushed_by(self._verified_push, tangent | scaled)
 
     def _pushed_by(self, push: Push, tangent: dict[str, Tensor]) -> Tensor:
         return torch.cat([push(self.x[part], tangent) for part in chunks(len(self.x), CHUNK)])

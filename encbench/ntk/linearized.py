@@ -158,6 +158,7 @@ def critical_learning_rate(
     loss: str = "mse",
     *,
     device: torch.device | str | None = None,
+    encoding_lr_factor: float = 1.0,
 ) -> float:
     """The learning rate below which full-batch gradient descent on the linearized model is stable.
 
@@ -175,13 +176,15 @@ def critical_learning_rate(
         model, x, device: as in ``empirical_ntk``. About 300 random training points give λ_max / N
             to a few percent.
         loss: "mse", "bce" (from logits) or "huber".
+        encoding_lr_factor: learning rate of the encoding over that of the network, for which
+            lr_crit is computed; Θ is then K_MLP + factor · K_enc.
 
     Raises:
         ParameterError: an unknown loss or device.
         NtkError: as ``empirical_ntk``, or the kernel is zero or not finite.
     """
     check_choice("loss", loss, tuple(CURVATURE))
-    theta = operator(model, x, outputs="full", device=device)
+    theta = operator(model, x, outputs="full", device=device, encoding_lr_factor=encoding_lr_factor)
     size = int(theta.shape[0])
     largest = largest_eigenvalue(theta.product, size, theta.device)
     if not (math.isfinite(largest) and largest > 0):

@@ -20,7 +20,7 @@ from encbench.ntk.autograd import AutogradProducts
 from encbench.ntk.capture import capture_factors
 from encbench.ntk.lanczos import Tridiagonal, lanczos, random_start
 from encbench.ntk.model import working_copy
-from encbench.ntk.structure import Structure, find_structure
+from encbench.ntk.structure import Structure, find_structure, part_of
 from encbench.ntk.terms import OUTPUTS, Factors, Outputs, chunks
 
 MatVec = Callable[[np.ndarray], np.ndarray]
@@ -101,6 +101,7 @@ class FactorProducts:
         x: (N, d).
         budget: maximum memory of stored factors [bytes]; those of the other chunks are recomputed
             twice per product. None stores all.
+        encoding_lr_factor: as for ``operator``.
 
     Raises:
         NtkError: ``budget`` is None and the factors do not fit in memory.
@@ -113,8 +114,10 @@ class FactorProducts:
         structure: Structure,
         outputs: Outputs,
         budget: float | None,
+        encoding_lr_factor: float = 1.0,
     ) -> None:
         self.model, self.x, self.structure, self.outputs = model, x, structure, outputs
+        self.encoding_lr_factor = encoding_lr_factor
         free, size = available_memory(x.device), CHUNK
         if prefers_large_pieces(x.device):
             each = structure.numbers_per_point * x.element_size()
@@ -160,6 +163,10 @@ class FactorProducts:
                     if name not in self._totals:
                         self._totals[name] = v.new_zeros(one.shape)
                     one.pull(v[part], self._totals[name])
+        if self.encoding_lr_factor != 1:
+            for name, total in self._totals.items():
+                if part_of(name) == "encoding":
+                    total *= self.encoding_lr_factor
         out = torch.zeros_like(v)
         for part, factors in self._each():
             for name, found in factors.items():
@@ -307,6 +314,7 @@ def operator(
     dtype: torch.dtype = torch.float64,
     device: torch.device | str | None = None,
     cached: bool | None = None,
+    encoding_lr_factor: float = 1.0,
 ) -> NtkOperator:
     """The kernel of ``empirical_ntk`` as an operator, whose products take O(N) time and memory.
 
@@ -314,6 +322,8 @@ def operator(
         model, x, outputs, dtype, device: as in ``empirical_ntk``.
         cached: True stores the activations and gradients of all points, False of none, None of
             as many as fit in half of the free memory.
+        encoding_lr_factor: learning rate of the encoding over that of the network. Training follows
+            K_MLP + factor · K_enc, which is the operator.
 
     Raises:
         NtkError: as ``empirical_ntk``, or cached=True does not fit in memory.
@@ -326,8 +336,12 @@ def operator(
     if structure.layers or structure.tables:
         share = 0.0 if cached is False else CACHE_SHARE * available_memory(points.device)
         budget = None if cached else share
-        sources.append(FactorProducts(private, points, structure, outputs, budget))
+        sources.append(
+            FactorProducts(private, points, structure, outputs, budget, encoding_lr_factor)
+        )
     if structure.rest:
-        rest = AutogradProducts(private, points, structure.rest, structure.out_dim)
+        own = [name for name in structure.rest if part_of(name) == "encoding"]
+        rates = {} if encoding_lr_factor == 1 else dict.fromkeys(own, encoding_lr_factor)
+        rest = AutogradProducts(private, points, structure.rest, structure.out_dim, rates)
         sources.append(rest.of(outputs))
     return NtkOperator(sources, points, structure.out_dim if outputs == "full" else 1)

@@ -61,8 +61,9 @@ class LearningRate(Data):
 
     value: float
     critical: float | None = None
-    """lr_crit: full-batch gradient descent on the linearized model is stable below it. None if it
-    is not known for the loss."""
+    """lr_crit: full-batch gradient descent on the linearized model is stable below it, with the
+    encoding's learning rate ``encoding_lr_factor`` times as high. None if it is not known for the
+    loss."""
     rule: Literal["given", "auto"]
     halvings: int = 0
     """Number of times the automatic rate was halved because training diverged with it."""

@@ -123,7 +123,9 @@ def at_initialization(
                 check_gradients(model.encoding, x)
                 began = time.perf_counter()
                 loss = loss_name(task)
-                critical = ntk.critical_learning_rate(model, x, loss) if loss in CURVATURE else None
+                critical, factor = None, cell.training.encoding_lr_factor
+                if loss in CURVATURE:
+                    critical = ntk.critical_learning_rate(model, x, loss, encoding_lr_factor=factor)
                 found: dict[str, Any] = {}
                 if matrix_free:
                     operator = ntk.operator(model, x, outputs=outputs)

@@ -358,7 +358,12 @@ class _CellRun:
         # lr_crit is not known for other losses
         if loss not in CURVATURE:
             return None
-        return critical_learning_rate(self.model, self.rate_points, loss=loss)
+        return critical_learning_rate(
+            self.model,
+            self.rate_points,
+            loss=loss,
+            encoding_lr_factor=self.cell.training.encoding_lr_factor,
+        )
 
     def _set_rate(self, spectrum: SpectrumSummary, rate: float) -> None:
         """Set the learning rate at a spectrum's step, and its ratio to the critical one."""

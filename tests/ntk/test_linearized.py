@@ -23,7 +23,7 @@ from encbench.ntk import (
 )
 from encbench.ntk.autograd import jacobian
 from encbench.ntk.model import working_copy
-from tests.ntk.grids import CollidingGrid
+from tests.ntk.grids import CollidingGrid, LearnedFeatures, SilentGrid
 from tests.ntk.test_kernel import Plain
 
 
@@ -190,6 +190,21 @@ def test_descent_converges_below_the_critical_rate_and_not_above(make: type, los
     above = linearized_descent(model, x, loss, 1.1 * critical)
     assert all(later <= sooner + 1e-12 for sooner, later in pairwise(below))
     assert above[-1] > 1.001 * above[0]
+
+
+@pytest.mark.parametrize("make", [CollidingGrid, SilentGrid, LearnedFeatures])
+def test_critical_rate_takes_the_encodings_learning_rate(make: type) -> None:
+    torch.manual_seed(0)
+    model = CoordinateMLP(make(), 3, width=16)
+    x = torch.rand(40, 2, dtype=torch.float64)
+    parts = empirical_ntk(model, x, outputs="full").parts
+    largest = spectrum(parts["mlp"] + 10 * parts["encoding"]).maximum
+    critical = critical_learning_rate(model, x, encoding_lr_factor=10.0)
+    assert critical == pytest.approx(120 / largest, rel=3e-6)
+    assert critical < 0.9 * critical_learning_rate(model, x)
+    assert critical_learning_rate(model, x, encoding_lr_factor=1.0) == critical_learning_rate(
+        model, x
+    )
 
 
 def test_critical_rate_is_that_of_the_full_kernels_largest_eigenvalue() -> None:

@@ -32,7 +32,9 @@ def critical(cell, registry):
     streams = cell_streams(cell)
     model = build_model(cell, task, registry, streams)
     x = task.ntk_points(LR_POINTS, streams.generator("ntk"))
-    return ntk.critical_learning_rate(model, x, loss=task.loss)
+    return ntk.critical_learning_rate(
+        model, x, loss=task.loss, encoding_lr_factor=cell.training.encoding_lr_factor
+    )
 
 
 @pytest.mark.parametrize("factor", [0.5, 1.5])
@@ -93,6 +95,14 @@ def grid_cell(encoding, **training):
         }
     )
     return plan(suite, default_registry())[0]
+
+
+def test_the_critical_rate_takes_the_encodings_learning_rate():
+    cell = grid_cell("mpe:resolutions=[4]", encoding_lr_factor=10.0, lr=1e-3, steps=2)
+    record = run_cell(cell, default_registry()).record
+    expected = critical(cell, default_registry())
+    assert record.learning_rate.critical == pytest.approx(expected, rel=1e-9)
+    assert record.spectra[0].lr_ratio == pytest.approx(1e-3 / expected, rel=1e-9)
 
 
 @pytest.mark.parametrize(
