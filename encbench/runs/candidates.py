@@ -20,10 +20,10 @@ from encbench.errors import EncbenchError, ParameterError
 from encbench.plugins.parameters import validate_parameters
 from encbench.plugins.registry import Registry, default_registry
 from encbench.plugins.selector import format_selector, parse_selector
-from encbench.suite.budget import dimensions, sized, without_memory
+from encbench.suite.budget import dimensions, sized
 from encbench.suite.config import CellConfig, NetworkConfig, PluginRef
 from encbench.suite.file import SuiteEntry
-from encbench.suite.networks import build_network
+from encbench.suite.networks import build_network, without_memory
 
 Built = TypeVar("Built")
 NAMED = {"network.kind": "network", "network.activation": "activation"}

@@ -25,13 +25,15 @@ from encbench.contracts.metric import Metric, MetricValue
 from encbench.contracts.network import Network
 from encbench.contracts.optimizer import Optimizer, Schedule
 from encbench.contracts.task import IN_TASK, Task, checked_task, content_hash
+from encbench.device import lacks_memory
 from encbench.errors import DataError, EncbenchError, PluginError, bounded, error_line, plural
+from encbench.plugins.parameters import parameters_of
 from encbench.plugins.registry import Offer, Registry, named_failures
 from encbench.plugins.selector import parse_selector
 from encbench.runs.limits import CellStopped, by_a_person
-from encbench.suite.config import CellConfig, PluginRef
+from encbench.suite.config import CellConfig, NetworkConfig, PluginRef
 from encbench.suite.messages import describe_error
-from encbench.suite.networks import build_network, built_encoding
+from encbench.suite.networks import build_network, built_encoding, without_memory
 from encbench.suite.seeding import Streams, seeded
 from encbench.suite.versions import other_versions
 from encbench.training.losses import IN_LOSS
@@ -93,6 +95,7 @@ def build_model(
     """Build the cell's network on the CPU, with weights drawn from the stream "weights".
 
     Raises:
+        MemoryError: there is not enough; names the setting that needs most.
         ParameterError: encoding, task and network do not fit together.
         PluginError: a class raised something else; names its distribution.
     """
@@ -102,10 +105,45 @@ def build_model(
     for name, version in cell.other_versions.items():
         _check_version("cell", name, version, here.get(name, version))
     with _generator, seeded(streams.seed("weights")):
-        encoding: Encoding = offer.call(
-            lambda cls: built_encoding(cls, task.in_dim, reference.parameters)
-        )
-        return build_network(cell.network, encoding, task.out_dim, registry)
+        try:
+            encoding: Encoding = offer.call(
+                lambda cls: built_encoding(cls, task.in_dim, reference.parameters)
+            )
+            return build_network(cell.network, encoding, task.out_dim, registry)
+        except Exception as error:
+            reason = _needed_memory(cell, task, offer, registry) if lacks_memory(error) else ""
+            if not reason:
+                raise
+            raise MemoryError(reason) from error
+
+
+def _needed_memory(cell: CellConfig, task: Dimensions, offer: Offer, registry: Registry) -> str:
+    """How much memory a model needs, and the setting whose default reduces it most; "" if the
+    model cannot be built without memory."""
+    given, network = cell.encoding.parameters, cell.network
+
+    def needed(parameters: Mapping[str, Any], network: NetworkConfig) -> float:
+        try:
+            with without_memory():
+                encoding = built_encoding(offer.load(), task.in_dim, parameters)
+                model = build_network(network, encoding, task.out_dim, registry)
+        except Exception:
+            return math.inf
+        return sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers())) / 2**30
+
+    total = needed(given, network)
+    if not 0.05 <= total < math.inf:  # something else needs it
+        return ""
+    without = {
+        f"{one.name}={given[one.name]}": needed({**given, one.name: one.default}, network)
+        for one in parameters_of(offer.load())
+        if one.name in given and given[one.name] != one.default
+    }
+    if network.width is not None:
+        narrow = network.model_copy(update={"width": 1})
+        without[f"network.width={network.width}"] = needed(given, narrow)
+    largest = min(without, key=lambda name: without[name], default="")
+    return f"the model needs {total:,.1f} GiB, most of it by {largest or 'its defaults'}; give less"
 
 
 def build_training(cell: CellConfig, registry: Registry) -> tuple[Optimizer, Schedule]:

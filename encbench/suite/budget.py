@@ -15,17 +15,13 @@ encodings avoid it, but for ``permutohedral`` and ``sparse_multigrid``.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from operator import attrgetter
 from typing import Any
-
-import torch
-from torch import nn
-from torch.overrides import TorchFunctionMode
 
 from encbench.contracts.encoding import Encoding
 from encbench.contracts.task import Task
@@ -33,7 +29,7 @@ from encbench.errors import EncbenchError, PluginError, SuiteError, error_line
 from encbench.plugins.parameters import validate_parameters
 from encbench.plugins.registry import Registry
 from encbench.suite.config import CellConfig, NetworkConfig, PluginRef, sorted_json
-from encbench.suite.networks import build_network, built_encoding
+from encbench.suite.networks import build_network, built_encoding, without_memory
 
 TOLERANCE = 0.05
 """Maximum difference from the budget, as a share of it."""
@@ -336,28 +332,6 @@ def _built_values(
         if isinstance(value, int)
         or (isinstance(value, list) and all(isinstance(item, int) for item in value))
     }
-
-
-class _NoNormalValues(TorchFunctionMode):
-    """Skips setting normal values: torch does it in Python on "meta", and the first use takes half
-    a second."""
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        if func in (nn.init.normal_, torch.Tensor.normal_):
-            return args[0] if args else kwargs["tensor"]
-        if func is torch.randn:
-            func = torch.rand
-        return func(*args, **kwargs)
-
-
-@contextmanager
-def without_memory() -> Iterator[None]:
-    """Create tensors with shapes but without values inside the context."""
-    with torch.device("meta"), _NoNormalValues():
-        yield
 
 
 def parameter_count(

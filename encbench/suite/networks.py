@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from copy import deepcopy
 from functools import lru_cache
 from operator import index
 from typing import Any
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from encbench.contracts.encoding import Encoding
 from encbench.contracts.network import SETTINGS, Network
@@ -67,6 +72,28 @@ def of_kind(
         if name in given and getattr(config, name) != value
     ]
     return config.model_copy(update={**left, "kind": kind}), taken, ignored
+
+
+class _NoNormalValues(TorchFunctionMode):
+    """Skips setting normal values: torch does it in Python on "meta", and the first use takes half
+    a second."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in (nn.init.normal_, torch.Tensor.normal_):
+            return args[0] if args else kwargs["tensor"]
+        if func is torch.randn:
+            func = torch.rand
+        return func(*args, **kwargs)
+
+
+@contextmanager
+def without_memory() -> Iterator[None]:
+    """Create tensors with shapes but without values inside the context."""
+    with torch.device("meta"), _NoNormalValues():
+        yield
 
 
 def encoding(text: str, in_dim: int) -> Encoding:

@@ -89,7 +89,9 @@ class SparseMultigrid(NodeGrid):
         sparse_gradients: SparseGradients = False,
     ) -> None:
         resolutions = list(DEFAULT_RESOLUTIONS if resolutions is None else resolutions)
-        axes = [_touched_on_axis(nodes, samples) for nodes in resolutions]
+        axes = [_touched_on_axis(nodes, samples) for nodes in resolutions] if samples else []
+        # without samples, the base class refuses what is too large before the nodes are listed
+        on_axis = [len(axis) for axis in axes] or resolutions
         super().__init__(
             in_dim,
             resolutions,
@@ -97,8 +99,9 @@ class SparseMultigrid(NodeGrid):
             init_std,
             include_input,
             sparse_gradients,
-            entries=[len(axis) ** in_dim for axis in axes],
+            entries=[nodes**in_dim for nodes in on_axis],
         )
+        axes = axes or [torch.arange(nodes) for nodes in resolutions]
         self.init_std = init_std
         sizes = [nodes**in_dim for nodes in resolutions]
         offsets = [sum(sizes[:level]) for level in range(len(sizes))]
@@ -150,10 +153,8 @@ class SparseMultigrid(NodeGrid):
         return self._keys[rows] - self._offsets[level]
 
 
-def _touched_on_axis(nodes: int, samples: int | None) -> Tensor:
-    """The sorted nodes of one axis that a regular sampling touches; all nodes if None."""
-    if samples is None:
-        return torch.arange(nodes)
+def _touched_on_axis(nodes: int, samples: int) -> Tensor:
+    """The sorted nodes of one axis that a regular sampling touches."""
     points = (torch.arange(samples, dtype=torch.float64) + 0.5) / samples
     cells = (points * (nodes - 1)).floor().long()
     touched: Tensor = torch.unique(torch.cat((cells, cells + 1)))

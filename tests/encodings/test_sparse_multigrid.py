@@ -182,6 +182,12 @@ def test_stored_nodes_come_back_with_the_state():
     torch.testing.assert_close(other(points), saved(points))
 
 
+def test_what_is_too_large_is_refused_before_its_nodes_are_listed(monkeypatch):
+    monkeypatch.setattr(torch, "arange", lambda *_: pytest.fail("nodes are listed"))
+    with pytest.raises(ParameterError, match=r"resolutions is too large: .* at most 2\^59"):
+        SparseMultigrid(2, resolutions=[(1 << 31) - 1])
+
+
 @pytest.mark.parametrize("resolutions", [[], [1]])
 def test_no_grid_and_a_grid_of_one_node_are_refused(resolutions):
     with pytest.raises(ParameterError, match="one or more numbers of at least 2"):

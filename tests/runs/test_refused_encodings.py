@@ -210,3 +210,24 @@ def test_checks_in_set_up_change_nothing_that_training_draws(monkeypatch):
     monkeypatch.setattr("encbench.runs.cell.check_gradients", lambda *_: None)
     assert checked.status == "ok", checked.error
     assert record_of(Dropping).metrics == checked.metrics
+
+
+class Large(Weighted):
+    """Memory suffices for 4 units."""
+
+    def __init__(self, in_dim: int, *, units: int = 4, unused: int = 1) -> None:
+        super().__init__(in_dim)
+        self.table = nn.Parameter(torch.empty(units, units))
+        if units > 4 and not self.table.is_meta:
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp:127] can't allocate memory")
+
+
+def test_without_enough_memory_the_setting_that_needs_most_is_named():
+    registry = registry_of(ours=module(encodings={"large": Large}, tasks={"wave": Wave}))
+    suite = Suite(encodings=[f"large:units={1 << 20},unused=2"], tasks=["wave"])
+    (cell,) = plan(suite, registry)
+    record = run_cell(cell, registry).record
+    assert (record.status, record.error.message) == (
+        "out_of_memory",
+        f"the model needs 4,096.0 GiB, most of it by units={1 << 20}; give less",
+    )

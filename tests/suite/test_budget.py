@@ -292,7 +292,7 @@ def test_sizing_most_builtin_encodings_does_not_import_torchs_compiler():
     code = (
         "import sys\n"
         "from encbench.plugins.registry import default_registry\n"
-        "from encbench.suite.budget import without_memory\n"
+        "from encbench.suite.networks import without_memory\n"
         "with without_memory():\n"
         "    for offer in default_registry().offers('encoding'):\n"
         "        if offer.name in sys.argv:\n"
