@@ -85,10 +85,9 @@ def _plain(model: nn.Module, x: Tensor) -> bool:
 
 def _piecewise_affine(model: nn.Module) -> bool:
     """Whether the network behind the encoding consists of linear layers and ReLU only."""
-    if isinstance(model, CoordinateMLP):
-        modules = list(model.layers.modules())
-    else:
-        modules = list(model.modules())  # in any other class, forward could do anything
+    # in any other class, also one derived from CoordinateMLP, forward could do anything
+    layers = model.layers if type(model) is CoordinateMLP else model
+    modules = list(layers.modules())
     return all(type(module) in AFFINE for module in modules)
 
 

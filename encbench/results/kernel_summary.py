@@ -44,7 +44,8 @@ class ActivationSummary:
     regions: int | None
     """Number of activation regions with a point (Hanin & Rolnick 2019); None without ReLU."""
     rank_bound: int | None
-    """Upper bound of the trace kernel's rank; None if it is not known, as with an encoding."""
+    """Upper bound of the trace kernel's rank; O times it is one of the full kernel's. None if it
+    is not known, as with an encoding."""
     dead_units: int
     dead_layers: int
 

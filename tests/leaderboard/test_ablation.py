@@ -15,8 +15,18 @@ from encbench.results.kernel_summary import ActivationSummary, PartSummary, Weyl
 from tests.leaderboard.results import FLOOR, Results, provenance
 
 
-def add(results: Results, encoding: str, *, holds: bool = True, **record: Any) -> None:
-    """A cell whose spectra have summaries of the MLP's part, Weyl's inequality and activation."""
+def add(
+    results: Results,
+    encoding: str,
+    *,
+    holds: bool = True,
+    bound: tuple[int, int] | None = None,
+    **record: Any,
+) -> None:
+    """A cell whose spectra have summaries of the MLP's part, Weyl's inequality and activation.
+
+    ``bound``: number of points and bound of the trace kernel's rank.
+    """
     stored = results.add(encoding, **record)
     for summary in stored.record.spectra:
         summary.mlp = PartSummary(
@@ -26,6 +36,8 @@ def add(results: Results, encoding: str, *, holds: bool = True, **record: Any) -
         summary.activation = ActivationSummary(
             duplicates=0, regions=1234, rank_bound=None, dead_units=7, dead_layers=0
         )
+        if bound is not None:
+            summary.points, summary.activation.rank_bound = bound
     results.store.write(stored.record, stored.arrays, {})
 
 
@@ -48,6 +60,11 @@ def test_the_ablation_stands_beside_the_kernel(page: str) -> None:
     assert cells[3] == "1.25e-4"
     assert cells[5] == "≤ 6.00e-11", "an eigenvalue below the part's floor is no value"
     assert cells[6:9] == ["1,234", "–", "7"]
+
+
+def test_the_rank_bound_of_a_full_kernel_counts_its_outputs(results: Results) -> None:
+    add(results, "identity", points=60, bound=(20, 7))
+    assert "| 1,234 | 21 | 7" in " ".join(all_of_it(results).split())
 
 
 def test_weyls_inequality_is_said_to_hold_where_it_does(page: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from encbench import CoordinateMLP
 from encbench.ntk import diagnose, empirical_ntk, spectrum
@@ -61,6 +61,16 @@ def test_there_is_no_rank_bound_where_features_are_not_coordinates() -> None:
     assert found.rank_bound is None
     assert found.regions is not None
     assert diagnose(nn.Sequential(nn.Linear(2, 3), nn.Tanh()), x).regions is None
+
+
+def test_a_forward_of_ones_own_has_no_rank_bound() -> None:
+    class Squared(CoordinateMLP):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) ** 2
+
+    x = torch.rand(20, 2, dtype=torch.float64)
+    assert diagnose(CoordinateMLP(Plain(), 1, width=8), x).rank_bound is not None
+    assert diagnose(Squared(Plain(), 1, width=8), x).rank_bound is None
 
 
 def test_dead_units_and_layers_are_reported() -> None:

@@ -303,13 +303,18 @@ def ablation_table(task: TaskBoard) -> Table | None:
     def seen(number: str) -> Callable[[str], float | None]:
         return lambda entry: getattr(found[entry].activation, number, None)
 
+    def rank_bound(entry: str) -> float | None:
+        """Of this kernel: O times that of the trace kernel, which is recorded, if it is full."""
+        bound = seen("rank_bound")(entry)
+        return bound and bound * found[entry].size // found[entry].points
+
     sources: list[Source[str]] = [
         described("median", "λ median of K", above("median")),
         described("median_mlp", "λ median of K_MLP", above("median", "mlp")),
         described("minimum", "λ_min of K", above("minimum")),
         described("minimum_mlp", "λ_min of K_MLP", above("minimum", "mlp")),
         numbers("regions", "activation regions", seen("regions"), count),
-        numbers("rank_bound", "bound of the rank", seen("rank_bound"), count),
+        numbers("rank_bound", "bound of the rank", rank_bound, count),
         numbers("dead_units", "dead units", seen("dead_units"), count),
     ]
     return fill("ablation", sources, found, str) if found else None
