@@ -11,6 +11,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+ROUNDING = 1e-4
+"""A value may be beyond its range by this, the rounding of sums in float32."""
 HELD_OUT = "_held_out"
 """Ends the names of metrics that are over held-out points."""
 
@@ -41,7 +43,7 @@ class Metric(ABC):
     unit: ClassVar[str] = ""
     """Unit, such as "dB"; empty for a pure number."""
     range: ClassVar[tuple[float, float]]
-    """Smallest and largest possible value."""
+    """Smallest and largest possible value; others are not recorded."""
     direction: ClassVar[Literal["higher", "lower"]] = "higher"
     """Which values are better."""
     title: ClassVar[str]
@@ -77,9 +79,15 @@ class Metric(ABC):
         if not isinstance(details, Mapping):
             raise TypeError(f"compute returned {_shown(details)} as details, expected a dictionary")
         value = None if value is None else _number(value)
+        low, high = getattr(self, "range", (-math.inf, math.inf))
         if value is None or math.isnan(value):
             returned = "None without a reason" if value is None else "NaN"
             value, details = None, {"reason": f"the metric returned {returned}", **details}
+        elif not low - ROUNDING <= value <= high + ROUNDING:
+            raise ValueError(
+                f"compute returned {value:g}, expected a value in its range [{low:g}, {high:g}]; "
+                "correct range or compute"
+            )
         return MetricValue(
             value=value, title=self.title, unit=self.unit, direction=self.direction, details=details
         )
@@ -88,7 +96,8 @@ class Metric(ABC):
 def _number(value: Any) -> float:
     """A metric's value as a float; a tensor or array may hold one number."""
     try:
-        if isinstance(value, str | bytes):  # float() would parse it
+        # float() would take these as numbers
+        if isinstance(value, str | bytes | bool):
             raise TypeError
         return float(value)
     except (TypeError, ValueError, RuntimeError):

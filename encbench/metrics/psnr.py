@@ -38,7 +38,7 @@ class Psnr(Metric):
 
     kind = "image"
     unit = "dB"
-    range = (0.0, math.inf)
+    range = (-math.inf, math.inf)
     direction = "higher"
     title = "PSNR"
 

@@ -88,6 +88,7 @@ def test_one_number_of_any_type_is_a_value_and_may_be_infinite():
         (("3", {}), "a str as value, expected one number or None"),
         ((torch.ones(2), {}), r"a Tensor of shape \(2,\) as value, expected one number"),
         ((np.ones((2, 3)), {}), r"a ndarray of shape \(2, 3\) as value"),
+        ((True, {}), "a bool as value, expected one number"),
         ((1.0, None), "a NoneType as details, expected a dictionary"),
         (1.0, r"returned a float, expected \(value, details\)"),
     ],

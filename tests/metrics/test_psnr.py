@@ -75,7 +75,7 @@ def test_shapes_that_differ_are_refused_even_where_numpy_would_broadcast():
 def test_psnr_states_unit_and_direction():
     value = Psnr()(np.zeros((2, 2, 1)), np.ones((2, 2, 1)))
     assert (str(value.value), value.unit, value.direction) == ("0.0", "dB", "higher")
-    assert Psnr.range == (0.0, math.inf)
+    assert Psnr.range == (-math.inf, math.inf)
 
 
 @pytest.mark.parametrize("metric", [Psnr, MsSsim, Ssim])

@@ -149,6 +149,7 @@ ODD = {
     "tensor": ((torch.tensor(0.25), {"n": torch.tensor([1, 2])}), 0.25),
     "infinite": ((0.25, {"limit": float("inf"), "none": float("nan")}), 0.25),
     "surrogate": ((0.25, {"name": "caf\udce9", "\udce9": 1}), 0.25),
+    "rounded": ((1 + 1e-7, {}), 1 + 1e-7),
     "object": ((0.25, {"what": object()}), 0.25),
 }
 
@@ -173,6 +174,7 @@ LOST = {
     "runs out of memory": (given(MemoryError()), "MemoryError"),
     "says too much": (given((0.5, {"all": np.arange(10**5)})), "characters to record"),
     "no number": (given(("much", {})), "returned a str as value, expected one number"),
+    "out of range": (given((7.0, {})), "returned 7, expected a value in its range [0, 1]"),
     "title": (given((0.5, {}), title="\udce9"), "surrogate"),
     "long": (given(ValueError("x" * 10**6)), "characters"),
 }

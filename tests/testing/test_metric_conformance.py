@@ -139,7 +139,7 @@ def result_of(metric, check):
         (Reversed, "title_unit_range_and_direction", "range is (1.0, 0.0); give the smallest"),
         (Bare, "values", "compute returned a float, expected (value, details)"),
         (NoNumber, "values", "the metric returned NaN; return (None, {'reason': why})"),
-        (Percent, "values", "is not a finite number in its range [0, 1]"),
+        (Percent, "values", "expected a value in its range [0, 1]"),
         (Offset, "a_perfect_prediction_is_best", "has the value 0.5, and the best value"),
         (Wrong, "a_worse_prediction_is_not_better", "although higher is better"),
         (InPlace, "arguments_are_not_changed", "compute changes prediction in place"),
