@@ -35,7 +35,7 @@ from encbench.suite.config import CellConfig
 from encbench.suite.file import Suite
 from encbench.suite.labels import unique_labels
 from encbench.suite.plan import plan
-from encbench.training.gradients import check_gradients
+from encbench.training.gradients import check_parameters
 
 LEADING = 8
 """Number of leading eigenpairs computed without forming the kernel."""
@@ -102,7 +102,7 @@ def at_initialization(
 
     Raises:
         SuiteError: the data of a task do not exist.
-        EncbenchError: as raised by planning, building, ``check_gradients`` and
+        EncbenchError: as raised by planning, building, ``check_parameters`` and
             ``ntk.empirical_ntk``.
     """
     cells = plan(suite, registry)
@@ -120,7 +120,7 @@ def at_initialization(
                 model = build_model(cell, task, registry, streams).to(device)
                 count = ntk_count(points, task)
                 x = ntk_points_of(task, count, streams.generator("ntk"))
-                check_gradients(model.encoding, x)
+                check_parameters(model, x)
                 began = time.perf_counter()
                 loss = loss_name(task)
                 critical, factor = None, cell.training.encoding_lr_factor
@@ -231,7 +231,7 @@ def compare_dynamics(
     drawn = epoch_of(task, generator)
     check_values(task, *drawn)
     x, y = (tensor.double() for tensor in drawn)
-    check_gradients(model.encoding, x)
+    check_parameters(model, x)
     held_out = held_out_of(task)
     if held_out is not None:
         held_out = held_out[0].double(), held_out[1].double()

@@ -53,7 +53,7 @@ from encbench.runs.weights import weights_of
 from encbench.suite.cell_defaults import check_automatic_rate
 from encbench.suite.config import CellConfig, cell_key
 from encbench.suite.seeding import all_seeded, random_states, set_random_states
-from encbench.training.gradients import check_gradients
+from encbench.training.gradients import check_parameters
 from encbench.training.loop import Diverged, Training, predictor, total_steps, train
 from encbench.training.optimizers import load_optimizers, usual_rate
 
@@ -181,7 +181,7 @@ class _CellRun:
             self.record.parameters = model.parameter_counts()
             self.optimizer, self.schedule = build_training(self.cell, self.registry)
             self.rate_points = ntk_points_of(self.task, LR_POINTS, self.streams.generator("ntk"))
-            check_gradients(model.encoding, self.rate_points)
+            check_parameters(model, self.rate_points)
             self.record.learning_rate = self._learning_rate()
             if network.kind != "mlp" or self.record.learning_rate.critical is None:
                 self._check_rows()

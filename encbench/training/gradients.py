@@ -1,32 +1,56 @@
-"""Whether training can change the parameters of an encoding."""
+"""Whether training can change the parameters of a network and of its encoding."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from encbench.contracts.encoding import marked
-from encbench.contracts.network import in_encoding
-from encbench.errors import PluginError, plural
+from encbench.contracts.encoding import Part, marked
+from encbench.contracts.network import Network, in_encoding
+from encbench.errors import PluginError, bounded, plural
 from encbench.ntk.autograd import called_with, dense, random_like
-from encbench.ntk.model import copied
+from encbench.ntk.model import PROBE, copied
 from encbench.suite.seeding import all_seeded
 
 
-def check_gradients(encoding: nn.Module, x: Tensor) -> None:
-    """Refuse an encoding whose parameters would be counted but never trained.
+def check_parameters(model: Network, x: Tensor) -> None:
+    """Refuse a network whose parameters would be counted but never trained, or the reverse.
 
-    Only some of its trained parameters need a gradient at the points x (N, d), with the weights
-    that it has or with others; parameters that its features do not use need none. Forward of a
-    copy is called, in float32, with a seed of its own. Exceptions are marked as the encoding's.
+    Only some trained parameters of its encoding need a gradient at the points x (N, d), with the
+    weights that it has or with others; parameters that its features do not use need none. Forward
+    of a copy is called, in float32, with a seed of its own. Exceptions are marked as the part's.
 
     Raises:
-        PluginError: the features depend on the trained parameters, and their gradient is zero.
+        PluginError: forward creates parameters, or the features depend on the encoding's trained
+            parameters, and their gradient is zero.
     """
+    _check_created(model, x)
+    _check_gradients(model.encoding, x)
+
+
+def _check_created(model: Network, x: Tensor) -> None:
+    other = copied(model)  # without wrappers, which are in the names of parameters
+    before = {name for name, _ in other.named_parameters()}
+    with all_seeded(0), torch.no_grad():
+        other(x[:PROBE].to(next(model.parameters()).device, torch.float32))
+    created = sorted({name for name, _ in other.named_parameters()} - before)
+    if created:
+        ours = created[0].startswith("encoding.")
+        kind: Part = "encoding" if ours else "network"
+        part = model.encoding if ours else model
+        names = bounded(", ".join(name.removeprefix("encoding.") for name in created), 200)
+        message = (
+            f"the {kind} {type(part).__name__} creates parameters in forward, {names}, after they "
+            "were counted; create them in __init__"
+        )
+        raise marked(PluginError(message), kind)
+
+
+def _check_gradients(encoding: nn.Module, x: Tensor) -> None:
+    encoding = copied(encoding)
     trained = {name: p for name, p in encoding.named_parameters() if p.requires_grad}
     if not trained:
         return
-    encoding = copied(encoding)
     x = x.to(next(iter(trained.values())).device, torch.float32)
     generator, found = torch.Generator().manual_seed(0), []
     with all_seeded(0), in_encoding(), torch.enable_grad():

@@ -129,6 +129,20 @@ class Wide(Weighted):
         return super().forward(torch.cat([x, x], 1))
 
 
+class Late(Encoding):
+    """Creates a layer in forward."""
+
+    equation, source = "γ(x) = W x", "the tests"
+
+    def __init__(self, in_dim):
+        super().__init__(in_dim, 3)
+
+    def forward(self, x):
+        if not hasattr(self, "layer"):
+            self.layer = nn.Linear(self.in_dim, 3).to(x)
+        return self.layer(x)
+
+
 class Array(Weighted):
     """A NumPy array."""
 
@@ -170,6 +184,7 @@ def record_of(cls, loss="mse"):
         (Centred, "with the other points of the batch in the encoding Centred"),
         (InPlace, "the encoding InPlace changes its input in place; let forward compute new"),
         (Wide, "(8, 2) for 8 points; expected a torch tensor (N, 1), one row per point, or pass"),
+        (Late, "encoding Late creates parameters in forward, layer.bias, layer.weight, aft"),
         (Array, "returned a ndarray for 8 points; expected a torch tensor (N, 1), one row per"),
     ],
 )
@@ -192,7 +207,18 @@ def test_parameters_without_gradient_are_refused_without_a_run_too():
         compare_dynamics(model, task, [0.1], 2, torch.Generator())
 
 
-@pytest.mark.parametrize("cls", [Weighted, Frozen, Shrinking])
+class Wrapped(Weighted):
+    """Has a layer in a wrapper, whose copy has other names."""
+
+    def __init__(self, in_dim):
+        super().__init__(in_dim)
+        self.layer = nn.DataParallel(nn.Linear(in_dim, in_dim))
+
+    def forward(self, x):
+        return super().forward(self.layer(x))
+
+
+@pytest.mark.parametrize("cls", [Weighted, Frozen, Shrinking, Wrapped])
 def test_parameters_may_be_unused_or_frozen_or_without_gradient_at_the_start(cls):
     assert record_of(cls).status == "ok"
 
@@ -207,7 +233,7 @@ def test_checks_in_set_up_change_nothing_that_training_draws(monkeypatch):
             return nn.functional.dropout(super().forward(x), 0.5, self.training)
 
     checked = record_of(Dropping)
-    monkeypatch.setattr("encbench.runs.cell.check_gradients", lambda *_: None)
+    monkeypatch.setattr("encbench.runs.cell.check_parameters", lambda *_: None)
     assert checked.status == "ok", checked.error
     assert record_of(Dropping).metrics == checked.metrics
 
