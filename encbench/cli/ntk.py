@@ -241,7 +241,8 @@ def _legend(found: list[Initial], networks: str, matrix_free: bool) -> str:
         return (
             f"\n{kernel} kernel of {sizes} points, {networks}; never formed: leading eigenvalue "
             "by Lanczos, numbers of eigenvalues above fractions of it by stochastic Lanczos "
-            "quadrature, ± one standard error. Eigenvalues below 1e-9 λ_max are not resolved."
+            "quadrature, ± one standard error over start vectors plus a bound of the quadrature's "
+            "error; trace ± one standard error. Eigenvalues below 1e-9 λ_max are not resolved."
         )
     some = any(item.summary and item.summary.method.startswith("ARPACK") for item in found)
     unknown = any(item.critical is None for item in found)

@@ -80,6 +80,16 @@ def test_density_counts_eigenvalues_within_its_error_bars() -> None:
     assert density.weights.sum(1) == pytest.approx(np.ones(10))
 
 
+def test_converged_values_add_no_error_of_the_quadrature() -> None:
+    x = torch.rand(40, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    theta = operator(torch.nn.Linear(12, 6), x, outputs="full")
+    density = theta.density()
+    count, error = density.count_above(1e-3)
+    above = density.size * np.where(density.values > 1e-3, density.weights, 0).sum(1)
+    assert error == pytest.approx(above.std(ddof=1) / np.sqrt(len(above)), rel=1e-3)
+    assert abs(count - 12 * 6) < 3 * error
+
+
 def test_density_and_top_refuse_what_they_cannot_give() -> None:
     theta = operator(network(), torch.rand(5, 2))
     with pytest.raises(ParameterError, match="2 probes"):
