@@ -18,7 +18,7 @@ SMALLEST = 2.0**-24
 def bce(probability: ArrayLike, inside: ArrayLike) -> float:
     """Mean over points (N,) of −log p (inside) or −log(1 − p) (outside) [nat], in float64.
 
-    Probabilities are clamped to [2⁻²⁴, 1 − 2⁻²⁴], so that a wrong point counts at most 16.6 nat.
+    Probabilities are clamped to [2⁻²⁴, 1 − 2⁻²⁴]: a point counts 6.0e-8 to 16.6 nat.
     nan if a probability is not finite.
 
     Raises:
@@ -34,7 +34,8 @@ def bce(probability: ArrayLike, inside: ArrayLike) -> float:
 class Bce(Metric):
     """Binary cross entropy [nat] of occupancy probabilities at uniform random points.
 
-    0 is perfect; p = ½ everywhere gives log 2 ≈ 0.693. Natural logarithm, mean over the points.
+    Natural logarithm, mean over the points. p = ½ everywhere gives log 2 ≈ 0.693. Probabilities are
+    float32 and clamped, so that a perfect prediction gives 6.0e-8 and the worst one 16.6.
     """
 
     kind = "occupancy"

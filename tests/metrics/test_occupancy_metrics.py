@@ -88,6 +88,9 @@ def test_bce_is_torchs():
     )
     assert bce(p, inside) == pytest.approx(expected.item(), rel=1e-12)
     assert bce(np.full(10, 0.5), inside[:10]) == pytest.approx(math.log(2))
+    ends = np.array([0.0, 1.0], dtype=np.float32)
+    assert bce(ends, [False, True]) == pytest.approx(2.0**-24), "the smallest value"
+    assert bce(ends, [True, False]) == pytest.approx(24 * math.log(2)), "the largest value"
 
 
 def test_bce_of_a_confident_error_is_finite():
