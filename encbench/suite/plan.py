@@ -28,10 +28,12 @@ from encbench.suite.config import (
     CellConfig,
     NetworkConfig,
     PluginRef,
+    TrainingConfig,
     cell_key,
 )
 from encbench.suite.derivatives import check_derivatives
 from encbench.suite.file import Suite, SuiteEntry
+from encbench.suite.networks import built_encoding, without_memory
 from encbench.suite.versions import other_versions
 
 logger = logging.getLogger("encbench")
@@ -52,7 +54,7 @@ def keyed_plan(suite: Suite, registry: Registry) -> dict[str, CellConfig]:
             the others run.
     """
     cells: list[CellConfig] = []
-    settings, reported = suite.settings(), set[int | str]()
+    settings, reported, checked = suite.settings(), set[int | str](), set[tuple[str, int]]()
     for task_entry in _each(suite.tasks):
         offer = registry.find("task", task_entry.name)
         _check_loss(offer)
@@ -65,6 +67,7 @@ def keyed_plan(suite: Suite, registry: Registry) -> dict[str, CellConfig]:
             if in_dim is not None:
                 for entry, encoding in encodings:
                     _check_dimension(entry, encoding, registry, task_entry, in_dim, suite.note)
+                    _check_parameters(entry, encoding, registry, in_dim, checked)
             data_hash = _data_hash(offer, task)
             ends = _Ends(offer.load(), task)
             for encoding_entry, encoding in encodings:
@@ -240,6 +243,37 @@ def _check_dimension(
         offer.call(lambda cls: cls.check_dimension(in_dim, **reference.parameters))
     except ParameterError as error:
         raise SuiteError(f"task {task_entry.text!r}: {error}{note}") from None
+
+
+def _check_parameters(
+    entry: SuiteEntry,
+    reference: PluginRef,
+    registry: Registry,
+    in_dim: int,
+    checked: set[tuple[str, int]],
+) -> None:
+    """Refuse parameters that contradict each other, by building the encoding without memory.
+
+    Only encodings that come with encbench: a crash of another's constructor costs only its cells.
+
+    Args:
+        checked: encodings and dimensions that were built before; this one is added.
+    """
+    offer = registry.find("encoding", entry.name)
+    one = reference.content, in_dim
+    if one in checked:
+        return
+    checked.add(one)
+    others = other_versions(reference, NetworkConfig(), TrainingConfig(), registry)
+    if offer.distribution != "encbench" or others:
+        return
+    try:
+        with without_memory():
+            offer.call(lambda cls: built_encoding(cls, in_dim, reference.parameters))
+    except ParameterError as error:
+        raise SuiteError(f"encoding {entry.text!r}: {error}") from None
+    except Exception as error:
+        logger.debug("encoding %s: %s", entry.text, error_line(error))
 
 
 def _each_once(cells: list[CellConfig]) -> dict[str, CellConfig]:

@@ -1,6 +1,7 @@
 """Suites are checked, and errors point at the key."""
 
 import logging
+import re
 import tomllib
 from typing import ClassVar
 
@@ -327,6 +328,31 @@ def test_parts_of_a_composite_that_do_not_fit_the_task_stop_the_plan(suite):
         asked = {"encodings": [entry], "tasks": [SuiteEntry.from_text("image:side=8")]}
         with pytest.raises(SuiteError, match=f"task 'image:side=8': composite: .*{problem}"):
             plan(suite.model_copy(update=asked), registry)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "problem"),
+    [
+        ("mpe:resolutions=[8],levels=2", "both set the grids"),
+        ("densegrid:base_resolution=65536", "max_resolution=128 is below"),
+        ("grid:resolution=2147483647", "too large"),
+        ('composite:parts=["kplanes:init_low=3"]', "composite: part .* is above init_high"),
+    ],
+)
+def test_parameters_that_contradict_each_other_stop_the_plan(encoding, problem):
+    suite = Suite(encodings=["identity", encoding], tasks=["image:side=8"])
+    with pytest.raises(SuiteError, match=f"^encoding '{re.escape(encoding)}': .*{problem}"):
+        plan(suite, default_registry())
+
+
+def test_no_constructor_of_another_plugin_is_called_while_planning(suite):
+    class Dies(Scaled):
+        def __init__(self, in_dim: int) -> None:
+            pytest.fail("it could have ended the process")
+
+    dies = module(encodings={"dies": Dies, "scaled": Scaled}, tasks={"wave": Wave})
+    asked = {"encodings": [SuiteEntry(name="dies")]}
+    assert plan(suite.model_copy(update=asked), registry_of(ours=dies))
 
 
 def test_an_encoding_whose_check_of_the_dimension_fails_is_named(suite):
