@@ -94,10 +94,12 @@ class Bacon(Network):
             )
         super().__init__(encoding, out_dim)
         largest = [round(bandwidth * share / 2) for share in shares]
+        if not any(shares):
+            raise ParameterError("bacon: scales are all 0; give at least one above 0")
         if not any(largest):
             raise ParameterError(
                 f"bacon: bandwidth={bandwidth:g} leaves {depth + 1} filters of frequency 0; give "
-                f"at least {2 * (depth + 1)}"
+                f"more than {1 / max(shares):g}"
             )
         self.outputs = layers
         self.adds_to_loss = len(layers) > 1

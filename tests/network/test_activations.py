@@ -537,3 +537,8 @@ def test_a_label_names_the_distribution_of_an_activation_only_where_several_offe
     labels._shortest.cache_clear()
     assert labels.shortened("network.activation", "t:softsign:a=2.0") == shown
     labels._shortest.cache_clear()
+
+
+def test_auto_takes_no_parameters() -> None:
+    with pytest.raises(ParameterError, match="'auto:omega=2': 'auto' takes no parameters"):
+        activation_of("auto:omega=2")

@@ -280,7 +280,8 @@ def test_networks_are_swept_across_encodings():
         ("bacon", "ffe:levels=2", "band-limited with the encoding FourierFeatureEncoding"),
         ("bacon:scales=[1]", "identity", "1 scales for 3 filters"),
         ("bacon:outputs=[1]", "identity", "outputs=[1], expected increasing numbers"),
-        ("bacon:bandwidth=1", "identity", "bandwidth=1 leaves 3 filters of frequency 0"),
+        ("bacon:bandwidth=1", "identity", "bandwidth=1 leaves 3 filters of frequency 0; give more"),
+        ("bacon:scales=[0,0,0]", "identity", "scales are all 0; give at least one above 0"),
     ],
 )
 def test_what_does_not_fit_is_refused_when_planned(kind, encoding, message):

@@ -86,6 +86,11 @@ def activation_of(text: str | Activation, registry: Registry | None = None) -> A
             offer, parameters, _ = registry.choose("activation", text)
             made = offer.call(lambda cls: _checked(cls(**parameters)))
             return made
+    if name == "auto":
+        raise ParameterError(
+            f"activation {text!r}: 'auto' takes no parameters, as it is the activation that the "
+            "encoding asks for; name one, such as 'sine:omega=2'"
+        )
     raise ParameterError(
         f"there is no activation {name!r}"
         + did_you_mean(
