@@ -137,7 +137,7 @@ class Encoding(nn.Module, ABC):
 
     def __init__(self, in_dim: int, out_dim: int) -> None:
         super().__init__()
-        _check_range(type(self), in_dim)
+        check_range(type(self), in_dim)
         self.in_dim = in_dim
         self.out_dim = out_dim
 
@@ -154,7 +154,7 @@ class Encoding(nn.Module, ABC):
         Raises:
             ParameterError: an encoding with these parameters does not support this dimension.
         """
-        _check_range(cls, in_dim)
+        check_range(cls, in_dim)
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:  # (N, in_dim) -> (N, out_dim)
@@ -194,11 +194,12 @@ class Encoding(nn.Module, ABC):
         return ", ".join(f"{name}={own[name]!r}" for name in shown)
 
 
-def _check_range(encoding: type[Encoding], in_dim: int) -> None:
+def check_range(encoding: type[Encoding], in_dim: int, name: str = "") -> None:
+    """Raise ParameterError unless min_dim <= in_dim <= max_dim; ``name`` is the registered one."""
     low, high = encoding.min_dim, encoding.max_dim
     if not low <= in_dim <= high:
         takes = str(low) if low == high else f"{low} to {high}"
         raise ParameterError(
-            f"{encoding.__name__} takes points of {takes} coordinates, got {in_dim}; "
+            f"{name or encoding.__name__} takes points of {takes} coordinates, got {in_dim}; "
             "choose another encoding or task"
         )

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from encbench.contracts.encoding import Encoding
+from encbench.contracts.encoding import Encoding, check_range
 from encbench.contracts.network import SETTINGS, Network
 from encbench.errors import EncbenchError, ParameterError
 from encbench.network.activations import activation_of
@@ -116,6 +116,7 @@ def encoding(text: str, in_dim: int) -> Encoding:
     except TypeError:
         raise ParameterError(f"in_dim is {in_dim!r}; expected a whole number") from None
     offer, parameters, _ = default_registry().choose("encoding", text)
+    check_range(offer.load(), in_dim, offer.name)
     found: Encoding = offer.call(lambda cls: built_encoding(cls, in_dim, parameters))
     return found
 

@@ -14,6 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from encbench import Encoding, LearnedGrid, ParameterError, SparseBlock, UsageError
+from encbench.contracts.encoding import check_range
 from encbench.network.activations import activation_of
 from encbench.plugins.registry import default_registry
 
@@ -148,6 +149,7 @@ def _read(text: str, in_dim: int) -> tuple[type[Encoding], dict[str, Any], tuple
         selector, coordinates = _split(text, in_dim)
         offer, settings, _ = default_registry().choose("encoding", selector)
         encoding: type[Encoding] = offer.load()
+        check_range(encoding, len(coordinates), offer.name)
         encoding.check_dimension(len(coordinates), **settings)
         return encoding, settings, coordinates
 

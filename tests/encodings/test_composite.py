@@ -125,7 +125,7 @@ def test_it_expects_the_activation_that_a_part_expects():
         (["ffe@-1"], "'-1' after @ is no list of coordinates"),
         (["ffe@0,0"], "part 'ffe@0,0': @0,0 names a coordinate twice"),
         (["ffe@0"], "reads coordinate 1; add a part such as 'identity@1'"),
-        (["triplane"], "part 'triplane': TriPlane takes points of 3 coordinates, got 2"),
+        (["triplane"], "part 'triplane': triplane takes points of 3 coordinates, got 2"),
         (["mpe:resolutions=[1]"], "part 'mpe:resolutions=\\[1\\]'"),
         (["siren", "finer"], "expect different activations of the network, finer:.* and sine:"),
     ],

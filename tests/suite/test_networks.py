@@ -31,7 +31,7 @@ def test_the_documented_network_has_the_encoding_that_was_asked_for():
     [
         ("hashgird", 3, UnknownNameError, "did you mean 'hashgrid'"),
         ("hashgrid:levls=3", 3, ParameterError, "did you mean 'levels'"),
-        ("spherical_harmonics", 2, ParameterError, "takes points of 3 coordinates, got 2"),
+        ("spherical_harmonics", 2, ParameterError, "^spherical_harmonics takes points of 3"),
     ],
 )
 def test_an_invalid_text_or_dimension_is_explained(text, in_dim, error, words):
