@@ -65,6 +65,27 @@ def split_label(text: str) -> tuple[str, str | None]:
     return (found[1], found[2]) if found else (text, None)
 
 
+def check_label(text: str, selector: str) -> None:
+    """Refuse a selector whose " as " can only be meant for a label, but one that is not valid here.
+
+    Raises:
+        UsageError: what precedes the " as " is a selector, and does not end within a text.
+    """
+    head, *rest = re.split(r"\s+as(?:\s+|$)", selector, maxsplit=1)
+    if not rest:
+        return
+    try:
+        _, parameters = parse_selector(head)
+    except UsageError:
+        return  # within quotes or brackets
+    last = next(reversed(parameters.values()), None)
+    if not (isinstance(last, str) and head.endswith(last)):
+        raise UsageError(
+            f"{text!r}: expected a label after ' as ', without commas, quotes, brackets or another "
+            "' as '; a suite file's { name = …, label = … } may have them"
+        )
+
+
 def format_selector(name: str, parameters: Mapping[str, Any]) -> str:
     """The inverse of ``parse_selector``."""
     if not parameters:

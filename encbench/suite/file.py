@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,7 +26,7 @@ from pydantic.functional_validators import ModelWrapValidatorHandler
 
 from encbench.errors import SuiteError, UsageError, did_you_mean
 from encbench.plugins.registry import Registry, default_registry
-from encbench.plugins.selector import format_selector, parse_selector, split_label
+from encbench.plugins.selector import check_label, format_selector, parse_selector, split_label
 from encbench.suite.config import (
     PLUGGED,
     SECTIONS,
@@ -39,6 +41,8 @@ from encbench.suite.sweep import SWEEP, each_choice, sweeps_of
 
 DEFAULT_SUITE = "quick"
 MOST_BYTES = 1 << 24
+MOST_CELLS = 2_000_000
+"""Maximum number of cells of a suite; planning takes some kB of memory for each."""
 LENGTHS = frozenset({"epochs", "steps"})
 """The two settings of the length of training; setting one unsets the other."""
 
@@ -52,6 +56,7 @@ def entries(value: Any) -> Any:
 
 def _entry(text: str) -> dict[str, Any]:
     selector, label = split_label(text)
+    check_label(text, selector)
     name, parameters = parse_selector(selector)
     return {"name": name, "parameters": parameters} | ({"label": label} if label else {})
 
@@ -102,6 +107,12 @@ class SuiteEntry(Settings):
             yield self.model_copy(update=dict(zip(tables, values, strict=True)))
 
     @property
+    def count(self) -> int:
+        """Number of entries that ``each`` yields."""
+        tables = (self.parameters, self.network, self.training)
+        return math.prod(len(values) for table in tables for values in sweeps_of(table).values())
+
+    @property
     def text(self) -> str:
         return self.label or format_selector(self.name, self.parameters)
 
@@ -125,6 +136,8 @@ class Suite(Settings):
     """Swept settings by section; the section itself holds the first value of each."""
     _tasks_of: str | None = PrivateAttr(default=None)
     """Name of the suite that the tasks are from, if only the encodings were given."""
+    _path: Path | None = PrivateAttr(default=None)
+    """The file that the suite is read from, unless the command line changes it."""
 
     @property
     def note(self) -> str:
@@ -132,6 +145,35 @@ class Suite(Settings):
         if self._tasks_of is None:
             return ""
         return f" (the tasks are those of the suite {self._tasks_of!r}; -t takes others)"
+
+    @contextmanager
+    def named_errors(self) -> Iterator[None]:
+        """Put the file's name, if there is one, before the message of a UsageError."""
+        try:
+            yield
+        except UsageError as error:
+            if self._path is None:
+                raise
+            raise SuiteError(f"{self._path}: {error}") from error
+
+    def check_size(self) -> None:
+        """Refuse a suite of too many cells, before any of them is made.
+
+        Raises:
+            SuiteError: it has more than ``MOST_CELLS``, counting one target per task.
+        """
+        pairs = sum(
+            task.count * entry.count
+            for task in self.tasks
+            for entry in task.encodings or self.encodings
+        )
+        sweeps = [values for swept in self._sweeps.values() for values in swept.values()]
+        cells = pairs * math.prod(map(len, sweeps)) * len(self.seeds)
+        if cells > MOST_CELLS:
+            raise SuiteError(
+                f"{cells:,} cells, at most {MOST_CELLS:,} are planned; sweep over fewer values, "
+                "or split the suite"
+            )
 
     def settings(self) -> list[tuple[NetworkConfig, TrainingConfig, NtkConfig, BudgetConfig]]:
         """Each combination of the values of the suite's own sweeps."""
@@ -253,11 +295,13 @@ def load_suite(source: str, registry: Registry | None = None) -> Suite:
         raise SuiteError(f"{path} is nested too deeply; a suite has tables of settings") from None
     data.setdefault("name", path.stem)
     try:
-        return Suite.model_validate(data)
+        suite = Suite.model_validate(data)
     except ValidationError as error:
         raise SuiteError(f"{path}: {describe_error(error, Suite)}") from None
     except UsageError as error:
         raise SuiteError(f"{path}: {error}") from None
+    suite._path = path
+    return suite
 
 
 def override(

@@ -32,6 +32,8 @@ def describe_error(error: ValidationError, model: type[BaseModel]) -> str:
     reason = " or ".join(dict.fromkeys(reasons)).replace(" or expected ", " or ")
     if isinstance(problem["input"], str):
         reason += did_you_mean(problem["input"], re.findall("'([^']+)'", reason))
+    if isinstance(problem["input"], dict) and len(problem["input"]) == 1:
+        reason += did_you_mean(next(iter(problem["input"])), [SWEEP])
     if isinstance(problem["input"], list) and problem["input"] and where[0] in SECTIONS:
         reason += f"; for a cell with each of them write {{ {SWEEP} = {problem['input']} }}"
     got = "" if isinstance(problem["input"], dict) else f" = {problem['input']!r}"

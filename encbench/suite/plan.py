@@ -53,6 +53,12 @@ def keyed_plan(suite: Suite, registry: Registry) -> dict[str, CellConfig]:
             task's dimension. Data that cannot be read is not an error here: its cells fail and
             the others run.
     """
+    with suite.named_errors():
+        suite.check_size()
+        return _keyed_plan(suite, registry)
+
+
+def _keyed_plan(suite: Suite, registry: Registry) -> dict[str, CellConfig]:
     cells: list[CellConfig] = []
     settings, reported, checked = suite.settings(), set[int | str](), set[tuple[str, int]]()
     for task_entry in _each(suite.tasks):
@@ -128,8 +134,14 @@ def keyed_plan(suite: Suite, registry: Registry) -> dict[str, CellConfig]:
 
 
 def _warn_of_factors(cells: Iterable[CellConfig], registry: Registry) -> None:
-    """Warn about each optimizer with which a ``lr_factor`` that was set has no effect."""
-    factors = (c.training for c in cells if "lr_factor" in c.training.model_fields_set)
+    """Warn about each optimizer with which a ``lr_factor`` that was set has no effect, and if a
+    rate was given wherever it was set."""
+    factors = [c.training for c in cells if "lr_factor" in c.training.model_fields_set]
+    if factors and all(t.lr != "auto" for t in factors):
+        logger.warning(
+            "lr_factor has no effect where lr is a number; leave one of them out, or give "
+            'lr = "auto"'
+        )
     for text in dict.fromkeys(t.optimizer for t in factors if t.lr == "auto"):
         if registry.build("optimizer", text).lr_from_kernel(1.0) is None:
             logger.warning(

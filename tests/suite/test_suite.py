@@ -244,6 +244,51 @@ def test_a_label_can_be_given_in_the_short_form(suite):
     assert (entry.name, entry.parameters, entry.text) == ("scaled", {"scale": 2.0}, "twice")
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["ffe:levels=4 as a as b", "ffe as a as b", 'ffe as "q"', "ffe:levels=4 as [x]", "f as "],
+)
+def test_a_label_that_the_short_form_cannot_have_is_named(text):
+    with pytest.raises(UsageError, match="expected a label after ' as ', without commas, quotes"):
+        SuiteEntry.from_text(text)
+    assert SuiteEntry.from_text("image:image=me as a as b").parameters == {"image": "me as a"}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('encodings = ["scald"]\ntasks = ["wave"]', "unknown encoding 'scald'"),
+        ('encodings = ["scaled:scale=-1"]\ntasks = ["wave"]', "scale=-1"),
+        (
+            'encodings = [{ name = "scaled", training = { lrr = 1 } }]\ntasks = ["wave"]',
+            "unknown key lrr",
+        ),
+        ('encodings = ["scaled"]\ntasks = ["wave"]\ntraining.optimizer = "sg"', "optimizer 'sg'"),
+    ],
+)
+def test_what_is_wrong_with_a_value_of_a_file_is_said_with_its_name(
+    tmp_path, registry, text, words
+):
+    suite = load(tmp_path, text)
+    with pytest.raises(SuiteError, match=words) as caught:
+        plan(suite, registry)
+    assert str(caught.value).startswith(f"{tmp_path}/")
+    changed = override(suite, {"training": {"steps": 3}})
+    with pytest.raises(UsageError, match=words) as caught:
+        plan(changed, registry)
+    assert not str(caught.value).startswith(str(tmp_path)), "the command line's may be wrong"
+
+
+def test_a_suite_of_too_many_cells_is_refused_before_any_is_made(registry, suite):
+    values = {"sweep": list(range(1, 401))}
+    asked = suite.model_dump(exclude_unset=True) | {"ntk": {"points": values}}
+    asked["training"] = {"steps": values, "batch_size": values}
+    with pytest.raises(SuiteError, match="64,000,000 cells, at most 2,000,000 are planned"):
+        plan(Suite.model_validate(asked), registry)
+    entry = SuiteEntry(name="scaled", training={"steps": values}, parameters={"scale": values})
+    assert entry.count == 400**2
+
+
 def test_labels_do_not_change_the_key_and_parameters_do(registry, suite):
     (cell,) = plan(suite, registry)
     renamed = cell.model_copy(
@@ -549,6 +594,10 @@ def test_the_default_suite_has_another_name_with_other_encodings_or_tasks():
         ("network = { width = 0 }", "network.width = 0: expected greater than or equal to 1"),
         ("network = 'mlp'", "network = 'mlp': expected a table"),
         ("training = { lr = -1 }", "training.lr = -1: expected greater than 0 or 'auto'"),
+        (
+            "training = { lr = { swep = [1, 2] } }",
+            "training.lr: expected a number or 'auto'; did you mean 'sweep'?",
+        ),
         ("training = { lr = inf }", "training.lr = inf: expected a finite number or 'auto'"),
         (
             "training = { batch_size = 'al' }",

@@ -193,3 +193,6 @@ def test_a_factor_that_has_no_effect_is_told_once(caplog):
     asked["training"]["optimizer"] = "sgd"
     plan(Suite.model_validate(asked), default_registry())
     assert "no effect" not in caplog.text
+    asked["training"]["lr"] = 0.1
+    plan(Suite.model_validate(asked), default_registry())
+    assert caplog.text.count("lr_factor has no effect where lr is a number") == 1
