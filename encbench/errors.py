@@ -95,12 +95,15 @@ def require_platform() -> None:
 
 
 def did_you_mean(name: object, known: Iterable[str], then: str = "", count: int = 1) -> str:
-    """The end of a message about an unknown name, with at most ``count`` similar known names.
+    """The end of a message about an unknown name, with at most ``count`` similar known names,
+    whatever their case.
 
     For ``then`` = "there are: mpe, ffe": "; did you mean 'mpe'? There are: mpe, ffe", or
     "; there are: mpe, ffe" if no known name is similar.
     """
-    near = difflib.get_close_matches(str(name), list(known), n=count, cutoff=0.55)
+    folded = {each.casefold(): each for each in known}
+    close = difflib.get_close_matches(str(name).casefold(), folded, n=count, cutoff=0.55)
+    near = [folded[each] for each in close]
     if not near:
         return f"; {then}" if then else ""
     question = f"; did you mean {' or '.join(map(repr, near))}?"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
 import os
@@ -75,6 +76,8 @@ def start() -> None:
 
 def _in_one_line(error: Exception) -> str:
     if isinstance(error, OSError):
+        if error.errno == errno.ENOSPC and error.filename is None:  # files are named
+            return f"cannot write standard output: {error.strerror}"
         where = f": {error.filename}" if error.filename is not None else ""
         text = f"{error.strerror or error}{where}"
     else:
@@ -96,6 +99,8 @@ class _LogLines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         line = record.getMessage()
+        if record.levelno > logging.DEBUG:  # a path may have line breaks
+            line = line.replace("\n", r"\n")
         if record.levelno != logging.INFO:
             line = f"{record.levelname.lower()}: {line}"
         print_line(self._console, line, "yellow" if record.levelno >= logging.WARNING else None)

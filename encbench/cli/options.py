@@ -64,6 +64,9 @@ def asked_changes(
         section, dot, key = name.strip().partition(".")
         if not equals or not dot or not key or section not in SECTIONS:
             hint = did_you_mean(section, SECTIONS, f"sections are {', '.join(SECTIONS)}")
+            if section in SECTIONS:
+                missing = "the key" if not key else "=VALUE"
+                hint = f"; after {section + '.' + key!r} {missing} is missing"
             raise UsageError(f"--set {text!r} is not SECTION.KEY=VALUE{hint}")
         if key in changes[section]:
             raise UsageError(f"--set {text!r}: {section}.{key} is given more than once")

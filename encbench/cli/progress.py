@@ -152,7 +152,8 @@ class RunProgress:
         total = len(result.records) + result.not_run
         words = f": {words}" if words else ""
         self._print(f"{plural(total, 'cell')}{words}; {seconds:.0f} s")
-        self._print(f"records: {result.directory / 'records'}")
+        place = str(result.directory / "records").replace("\n", r"\n")
+        self._print(f"records: {place}")
 
     @cached_property
     def _apart(self) -> dict[str, str]:

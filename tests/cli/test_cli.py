@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -38,6 +39,7 @@ SMALL = small()
 def test_looking_around_imports_no_torch_and_is_quick(tmp_path):
     code = """
 import sys
+from pathlib import Path
 from encbench.cli import main
 for words in ("--help", "list", "plugins", "run --help"):
     sys.argv = ["encbench", *words.split()]
@@ -127,6 +129,14 @@ except SystemExit as end:
     assert (tmp_path / "said").read_text() == "0 True"
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
+def test_a_full_disk_behind_standard_output_is_said_to_be_there():
+    command = ["sh", "-c", 'exec "$0" -m encbench list suites >/dev/full', sys.executable]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: cannot write standard output: No space left on device")
+
+
 def test_what_a_plugin_prints_as_python_ends_is_not_on_standard_output(tmp_path):
     info = tmp_path / "late-1.0.dist-info"
     info.mkdir()
@@ -204,6 +214,9 @@ def test_a_run_records_renders_and_shows(tmp_path):
         (["run", "--optimizer", "adma"], 2, ["unknown optimizer 'adma'", "did you mean 'adam'"]),
         (["run", "--set", "training.momentum=1"], 2, ["unknown key training.momentum"]),
         (["run", "--set", "momentum=1"], 2, ["SECTION.KEY=VALUE"]),
+        (["run", "--set", "training.lr"], 2, ["; after 'training.lr' =VALUE is missing"]),
+        (["run", "--set", "training={lr=3}"], 2, ["; after 'training.' the key is missing"]),
+        (["run", "-e", "FFE"], 2, ["unknown encoding 'FFE'", "did you mean 'ffe'"]),
         (["run", "--set", "training.=1"], 2, ["--set 'training.=1'", "SECTION.KEY=VALUE"]),
         (["run", "--threads", "1000000"], 2, ["threads must be", "at most 1024, got 1000000"]),
         (["run", "-j", "0"], 2, ["jobs must be at least 1, got 0"]),

@@ -64,6 +64,14 @@ def test_a_message_of_a_plugin_cannot_command_the_terminal(tmp_path, suite, caps
             assert code not in text
 
 
+def test_a_line_break_in_the_name_of_a_folder_is_escaped(tmp_path, registry, suite):
+    heard = io.StringIO()
+    with RunProgress(Console(file=heard)) as progress:
+        result = run_suite(suite, tmp_path / "a\nb", registry=registry, jobs=1, watcher=progress)
+    progress.summary(result, 0.0)
+    assert "/a\\nb/records" in heard.getvalue()
+
+
 @pytest.mark.parametrize("is_terminal", [False, True])
 def test_a_terminal_says_that_a_suite_is_being_checked(is_terminal):
     heard = io.StringIO()
