@@ -70,6 +70,11 @@ def read_frames(path: Path, most: int) -> list[Pixels]:
             "scale the image down first"
         ) from None
     except UnidentifiedImageError:
+        if head.startswith(b"\xff\xd8\xff"):
+            raise DataError(
+                f"{path}: a JPEG of a kind that is not read, such as lossless or with 12 bits; "
+                "save it as PNG"
+            ) from None
         raise DataError(
             f"{path}: not an image, or of a format that cannot be read (begins with "
             f"{head[:12]!r}); give a PNG, TIFF, JPEG or WebP file"
@@ -235,7 +240,7 @@ def _decode_tiff(path: Path, most: int) -> list[Pixels]:
 def _decode_page(page: TiffPage, size: int) -> Pixels:
     colours = PHOTOMETRIC(page.photometric).name
     if colours not in ("MINISBLACK", "MINISWHITE", "RGB"):
-        raise _Unfit(f"deep TIFF of colour space {colours}; save it as RGB")
+        raise _Unfit(f"TIFF of colour space {colours}, deep or in planes; save it as RGB")
     # checked before anything is decoded: a few bytes can ask for any amount of memory
     largest = max(page.imagewidth * page.imagelength, page.tilewidth * page.tilelength)
     if largest > (Image.MAX_IMAGE_PIXELS or largest):

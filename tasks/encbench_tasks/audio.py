@@ -317,7 +317,8 @@ def read_wav(path: Path) -> tuple[int, Samples]:
         raise DataError(f"{path}: an empty file, of 0 bytes; give a WAV file that holds a sound")
     order = ">" if content.startswith(b"RIFX") else "<"
     declared = int.from_bytes(content[4:8], "big" if order == ">" else "little")
-    if content[:4] in (b"RIFF", b"RIFX") and declared >= max(UNKNOWN_SIZE, len(content)):
+    known = 0 < declared < max(UNKNOWN_SIZE, len(content))  # programs that stream leave 0
+    if content[:4] in (b"RIFF", b"RIFX") and not known:
         content = content[:4] + struct.pack(f"{order}I", len(content) - 8) + content[8:]
     try:
         with warnings.catch_warnings():

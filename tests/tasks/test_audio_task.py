@@ -207,7 +207,7 @@ def test_the_constructor_refuses_what_is_out_of_range(parameters):
         (wav(b"\0\1" * 99, more=b"data\2\0\0\0\1\0"), {}, "its samples are in 2 chunks"),
         (wav(np.array([0, np.inf], "<f4").tobytes(), 1, 32, FLOAT), {}, "not finite"),
         (wav(np.full(4, 1.7e308).tobytes(), 2, 64, FLOAT), {}, "or beyond 1e+300"),
-        (b"RIFF" + bytes(4) + wav(b"\0\1" * 9)[8:], {}, "no format of them, in the 0 bytes it"),
+        (b"RIFF\x04\0\0\0" + wav(b"\0\1" * 9)[8:], {}, "no format of them, in the 4 bytes it"),
         (wav(b"\0\1" * 9), {"duration": 1.0}, "lasts 0.009 s, but start=0 and duration=1"),
         (wav(b"\0\1" * 9), {"start": 1.0}, "lasts 0.009 s, but start=1"),
         (
@@ -251,7 +251,10 @@ def test_what_is_beside_the_samples_is_skipped(tmp_path, content):
 
 @pytest.mark.parametrize(
     ("whole", "data"),
-    [(0xFFFFFFFF, 0xFFFFFFFF), (0x7FFFF024, 0x7FFFF000), (0x80000024, 0x80000000), (1 << 31, 198)],
+    [
+        (0xFFFFFFFF, 0xFFFFFFFF),
+        *((0x7FFFF024, 0x7FFFF000), (0x80000024, 0x80000000), (1 << 31, 198), (0, 198)),
+    ],
 )
 def test_a_sound_written_to_a_pipe_is_read_to_its_end(tmp_path, whole, data):
     content = wav(b"\0\1" * 99)

@@ -466,6 +466,18 @@ def test_cmyk_becomes_rgb(truth):
     np.testing.assert_allclose(got[3, 3], [1, 0, 0], atol=0.03)
 
 
+def test_an_undamaged_image_of_a_kind_that_is_not_read_is_said_to_be_one(tmp_path):
+    path = tmp_path / "a.jpg"
+    path.write_bytes(imagecodecs.ljpeg_encode(np.full((8, 8), 2000, np.uint16), bitspersample=12))
+    with pytest.raises(DataError, match="such as lossless or with 12 bits; save it as PNG"):
+        read_pixels(path)
+    path = tmp_path / "a.tif"
+    planes = np.zeros((4, 6, 8), np.uint8)
+    tifffile.imwrite(path, planes, photometric="separated", planarconfig="separate")
+    with pytest.raises(DataError, match="TIFF of colour space SEPARATED, deep or in planes; save"):
+        read_pixels(path)
+
+
 @pytest.mark.parametrize("name", ["a.gif", "a.png", "a.webp", "a.tif"])
 def test_the_first_frame_of_an_animation_is_taken(truth, name):
     frames = [Image.new("RGB", (6, 4), colour) for colour in ("red", "lime", "blue")]

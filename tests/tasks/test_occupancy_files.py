@@ -481,6 +481,8 @@ def test_unusual_files_are_read(tmp_path, name, data):
         ("wide.obj", obj(TRIANGLES).decode().encode("utf-16"), "save it as UTF-8"),
         ("wide.stl", stl_text(TRIANGLES).decode().encode("utf-16"), "save it as UTF-8"),
         ("short.off", b"OFF\n3 1 0\n0 0 0\n1 0\n0 1 0\n3 0 1 2\n", "without three coordinates"),
+        ("ply.stl", ply("<"), "the content is that of .ply, not of .stl; rename the file"),
+        ("stl.obj", stl(TRIANGLES), "the content is that of .stl, not of .obj; rename the file"),
         ("page.glb", b"<html>404</html>" * 10, "does not begin with glTF"),
         ("cut.glb", b"glTF\2\0\0\0", "damaged: ends at byte 8 of 20"),
         ("old.glb", b"glTF\1\0\0\0" + b"\x14\0\0\0".ljust(12, b"\0"), "version 1; export glTF 2"),

@@ -56,6 +56,7 @@ def read_triangles(path: Path) -> Triangles:
         raise
     # for damaged files, readers raise anything from IndexError to struct.error
     except Exception as error:
+        _refuse_another_format(path, suffix, data)
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         if is_wide:
             reason = "it is text in UTF-16; save it as UTF-8"
@@ -64,6 +65,7 @@ def read_triangles(path: Path) -> Triangles:
             f"give a mesh file ({' '.join(READERS)}, gzipped or not)"
         ) from error
     if len(faces) == 0:
+        _refuse_another_format(path, suffix, data)
         what, mend = "empty, without vertices and faces", "give a file of a mesh"
         if len(vertices):
             what = f"a point cloud of {len(vertices)} points, without faces"
@@ -83,6 +85,20 @@ def read_triangles(path: Path) -> Triangles:
             "remove them and their faces"
         )
     return _merged(vertices, faces)
+
+
+def _refuse_another_format(path: Path, suffix: str, data: bytes) -> None:
+    """Raise DataError if data that cannot be read begin like those of another format."""
+    is_stl = data.startswith(b"solid ") or len(data) == 84 + 50 * int.from_bytes(
+        data[80:84], "little"
+    )
+    begins = {".ply": b"ply", ".off": b"OFF", ".glb": b"glTF"}
+    found = next((other for other, word in begins.items() if data.startswith(word)), None)
+    found = found or (".stl" if is_stl else None)
+    if found not in (None, suffix):
+        raise DataError(
+            f"{path}: the content is that of {found}, not of {suffix}; rename the file"
+        ) from None
 
 
 def _pieces(path: Path) -> Iterator[bytes]:
