@@ -126,7 +126,7 @@ class Task(ABC):
     @property
     @abstractmethod
     def points_per_epoch(self) -> int:
-        """Number of points in one epoch."""
+        """Number of points in one epoch: a class attribute or a property, not set in __init__."""
 
     @abstractmethod
     def epoch(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -18,6 +18,7 @@ from encbench.contracts.encoding import Encoding
 from encbench.contracts.network import in_encoding
 from encbench.contracts.optimizer import Optimizer, Schedule, factor_of
 from encbench.contracts.task import (
+    IN_TASK,
     Predict,
     Task,
     check_count,
@@ -25,7 +26,7 @@ from encbench.contracts.task import (
     check_values,
     epoch_of,
 )
-from encbench.errors import ParameterError, PluginError, bounded
+from encbench.errors import ParameterError, bounded
 from encbench.network.mlp import CoordinateMLP
 from encbench.suite.config import MOST_STEPS, TrainingConfig
 from encbench.training.bands import BandErrors, band_steps, bands_of
@@ -289,10 +290,14 @@ def _matmul_precision(precision: str) -> Iterator[None]:
 
 def _number(value: Any) -> float:
     try:
+        if isinstance(value, str | bytes):  # float() would parse it
+            raise TypeError
         return float(value)
     except (TypeError, ValueError, OverflowError):
         got = bounded(repr(value), 100)
-        raise PluginError(f"progress_metric returned {got}, expected a number") from None
+        error = TypeError(f"progress_metric returned {got}, expected a number")
+        error.add_note(IN_TASK)
+        raise error from None
 
 
 class _Points:

@@ -129,6 +129,13 @@ class Wide(Weighted):
         return super().forward(torch.cat([x, x], 1))
 
 
+class Double(Weighted):
+    """Features in float64, whatever its input."""
+
+    def forward(self, x):
+        return super().forward(x).double()
+
+
 class Late(Encoding):
     """Creates a layer in forward."""
 
@@ -184,6 +191,7 @@ def record_of(cls, loss="mse"):
         (Centred, "with the other points of the batch in the encoding Centred"),
         (InPlace, "the encoding InPlace changes its input in place; let forward compute new"),
         (Wide, "(8, 2) for 8 points; expected a torch tensor (N, 1), one row per point, or pass"),
+        (Double, "returned torch.float64 on cpu for points of torch.float32 on cpu; let its forw"),
         (Late, "encoding Late creates parameters in forward, layer.bias, layer.weight, aft"),
         (Array, "returned a ndarray for 8 points; expected a torch tensor (N, 1), one row per"),
     ],

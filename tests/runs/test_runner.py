@@ -506,12 +506,14 @@ def test_constructors_that_change_their_parameters_change_neither_records_nor_ke
 
 
 def test_a_curve_that_is_no_number_fails_its_cell(suite):
-    worded = type("Worded", (Wave,), {"progress_metric": lambda *_: "good", "__doc__": "A wave."})
+    worded = type("Worded", (Wave,), {"progress_metric": lambda *_: "9", "__doc__": "A wave."})
     registry = registry_of(ours=module(encodings={"scaled": Scaled}, tasks={"wave": worded}))
     (cell,) = plan(suite, registry)
     record = run_cell(cell, registry).record
     assert (record.status, record.phase) == ("failed", "curve")
-    assert record.error.message == "progress_metric returned 'good', expected a number"
+    assert record.error.message == (
+        "task 'wave' of ours 1.0 failed: TypeError: progress_metric returned '9', expected a number"
+    )
 
 
 def test_a_failed_record_of_unread_data_goes_when_the_data_are_back(tmp_path, suite, monkeypatch):
