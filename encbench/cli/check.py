@@ -98,7 +98,8 @@ def _conformance(text: str, registry: Registry) -> list[tuple[str, Offer, type[C
     }
     for kind, hint in hints.items():
         # a suite may have the name of its task
-        if name not in checked and any(offer.name == name for offer in registry.offers(kind)):
+        short = name.rpartition(":")[2]
+        if short not in checked and any(offer.name == short for offer in registry.offers(kind)):
             raise UsageError(
                 f"{name!r} is a {kind}; checks are for encodings, tasks, networks, activations, "
                 f"metrics and optimizers{hint}"

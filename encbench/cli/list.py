@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping, Sequence
+from enum import Enum
 from typing import Annotated, Any
 
 import typer
@@ -138,7 +139,9 @@ def _describe_class(
     table = plain_table("parameter", "type", "default", *more, "description")
     table.columns[0].no_wrap = True
     for parameter in parameters:
-        default = "(required)" if parameter.required else repr(parameter.default)
+        given = parameter.default
+        given = given.value if isinstance(given, Enum) else given  # as one writes it
+        default = "(required)" if parameter.required else repr(given)
         value = [repr(values.get(parameter.name))] * bool(values)
         where = [str(parameter.search or "")] * searched
         texts = (parameter.type, default, *value, *where, parameter.description)

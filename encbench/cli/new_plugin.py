@@ -78,6 +78,7 @@ def _begin(kind: Kind, name: str, directory: Path) -> None:
             err=True,
         )
     typer.echo(f"wrote {root}\n\nNext:")
-    last = f"encbench {'check' if kind in CHECKED else 'list'} {name}"
+    chosen = f"{root.name}:{name}" if others else name
+    last = f"encbench {'check' if kind in CHECKED else 'list'} {chosen}"
     for line in (f"cd {root}", "pip install -e '.[test]'", "pytest", last):
         typer.echo(f"  {line}")

@@ -11,6 +11,7 @@ import re
 import typing
 from copy import deepcopy
 from dataclasses import dataclass
+from enum import Enum
 from functools import cached_property, lru_cache
 from typing import Annotated, Any
 
@@ -89,10 +90,18 @@ class Parameter:
             json.dumps(value, ensure_ascii=False, default=str).encode()
         except UnicodeEncodeError:
             raise ValueError("it is not UTF-8 and cannot be recorded; rename the file") from None
-        if isinstance(given, bool) and not isinstance(value, bool):
-            # pydantic accepts true as 1
+        if _bool_as_number(given, value):
             raise ValueError("booleans are not numbers")
         return value
+
+
+def _bool_as_number(given: Any, value: Any) -> bool:
+    """Whether pydantic has accepted true as 1, also in a list or table."""
+    if isinstance(given, list | tuple) and isinstance(value, list | tuple):
+        return any(map(_bool_as_number, given, value))
+    if isinstance(given, dict) and isinstance(value, dict):
+        return any(_bool_as_number(given[key], value.get(key)) for key in given)
+    return isinstance(given, bool) and isinstance(value, int | float) and value is not given
 
 
 _WORDS = {
@@ -226,6 +235,8 @@ def _type_text(hint: Any) -> str:
         ]
         bounded = inner.removesuffix(" | None")
         return " ".join(filter(None, [bounded, ", ".join(bounds)])) + inner[len(bounded) :]
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return " | ".join(repr(member.value) for member in hint)
     if origin is typing.Literal:
         return " | ".join(repr(choice) for choice in typing.get_args(hint))
     if origin is not None and origin.__module__ in ("typing", "types"):

@@ -102,6 +102,7 @@ def test_ctrl_c_does_not_reach_the_worker_process():
     [
         ("lin", UnknownNameError, "did you mean 'line'"),
         ("cosine", UsageError, "'cosine' is a schedule; checks are for encodings, tasks, net"),
+        ("encbench:cosine", UsageError, "'encbench:cosine' is a schedule; checks are for"),
         ("line:nodes=1", UsageError, "nodes=1"),
         ("line:node=4", UsageError, "did you mean 'nodes'"),
         ("odd", PluginError, "'odd' of encbench_line 1.0 is <built-in function len>, expected a"),

@@ -107,6 +107,7 @@ def test_a_name_that_is_taken_is_written_with_a_warning(tmp_path):
     done = here("new-encoding", "identity", "--directory", tmp_path, cwd=tmp_path)
     assert done.returncode == 0
     assert "encbench-identity:identity picks yours" in " ".join(done.stderr.split())
+    assert done.stdout.endswith("encbench check encbench-identity:identity\n")
     assert (tmp_path / "encbench-identity" / "src/encbench_identity/identity.py").exists()
 
 

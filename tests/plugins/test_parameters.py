@@ -1,6 +1,7 @@
 """Parameters are the typed keywords of ``__init__``."""
 
 import math
+from enum import Enum
 from typing import Annotated, Literal
 
 import pytest
@@ -49,6 +50,27 @@ def test_bounds_of_a_parameter_that_may_be_none_stand_by_its_number():
         "str | None",
         "float >= 1e-06, <= 1e+06",
     ]
+
+
+class Colour(Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+def test_an_enum_is_shown_by_its_values():
+    class Coloured:
+        def __init__(self, in_dim: int, colour: Colour = Colour.RED) -> None: ...
+
+    assert parameters_of(Coloured)[0].type == "'red' | 'blue'"
+
+
+@pytest.mark.parametrize("value", [[1, True], {"a": [False]}], ids=str)
+def test_booleans_in_lists_and_tables_are_no_numbers(value):
+    kind = list[float] if isinstance(value, list) else dict[str, list[float]]
+    parameter = Parameter("scales", "", None, "", kind)
+    with pytest.raises(ValueError, match="booleans are not numbers"):
+        parameter.validate(value)
+    assert Parameter("flags", "", None, "", list[bool]).validate([True]) == [True]
 
 
 def test_in_dim_is_the_tasks_business_and_no_parameter():
