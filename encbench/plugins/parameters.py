@@ -15,7 +15,7 @@ from enum import Enum
 from functools import cached_property, lru_cache
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, PydanticUserError, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
@@ -60,6 +60,10 @@ class Parameter:
         return sorted(kind for kind in _kinds(self.annotation) if isinstance(kind, str))
 
     @property
+    def _may_be_none(self) -> bool:
+        return type(None) in _kinds(self.annotation)
+
+    @property
     def required(self) -> bool:
         return self.default is inspect.Parameter.empty
 
@@ -75,7 +79,15 @@ class Parameter:
         """
         try:
             value = self._adapter.validate_python(given)
+        except PydanticUserError:  # a type with a configuration of its own
+            raise ValueError(
+                f"a parameter cannot be of type {self.type}; make the fields of {self.type} "
+                "parameters, or take a dict"
+            ) from None
         except ValidationError as error:
+            # neither the command line nor TOML has another way to write it
+            if isinstance(given, str) and given.lower() == "none" and self._may_be_none:
+                return None
             first = error.errors()[0]
             literal = first["type"] == "literal_error"
             reason = "there is no such choice" if literal else plain_reason(first)

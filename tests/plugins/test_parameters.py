@@ -5,7 +5,7 @@ from enum import Enum
 from typing import Annotated, Literal
 
 import pytest
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from encbench import ParameterError, PluginError
 from encbench.plugins.parameters import Parameter, parameters_of, validate_parameters
@@ -62,6 +62,27 @@ def test_an_enum_is_shown_by_its_values():
         def __init__(self, in_dim: int, colour: Colour = Colour.RED) -> None: ...
 
     assert parameters_of(Coloured)[0].type == "'red' | 'blue'"
+
+
+def test_none_is_written_as_a_word_where_no_text_is_meant():
+    shift = Parameter("shift", "", 1.0, "", Annotated[float | None, Field(ge=0)])
+    assert [shift.validate(given) for given in ("none", "None", None)] == [None] * 3
+    assert Parameter("name", "", "a", "", str | None).validate("none") == "none"
+    with pytest.raises(ValueError, match="it must be a number"):
+        Parameter("scale", "", 1.0, "", float).validate("none")
+
+
+class Options(BaseModel):
+    order: int = 1
+
+
+def test_a_model_as_the_type_of_a_parameter_is_refused_with_what_to_do():
+    (parameter,) = parameters_of(type("Modelled", (), {"__init__": modelled}))
+    with pytest.raises(ValueError, match="a parameter cannot be of type Options; make the fields"):
+        parameter.validate({"order": 2})
+
+
+def modelled(self, *, options: Options): ...
 
 
 @pytest.mark.parametrize("value", [[1, True], {"a": [False]}], ids=str)
