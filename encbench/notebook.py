@@ -7,6 +7,7 @@ results.plot_spectra()
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,7 +16,7 @@ import pandas as pd
 from rich.console import Console
 
 from encbench.cli.progress import RunProgress
-from encbench.errors import StoreError, UsageError, plural
+from encbench.errors import StoreError, UsageError, did_you_mean, plural
 from encbench.plugins.registry import Registry, default_registry
 from encbench.results.palette import colour_order, colours
 from encbench.results.records import StoredRecord
@@ -38,6 +39,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Entry = str | Mapping[str, Any] | SuiteEntry
+EXAMPLES: Mapping[str, Mapping[str, Any]] = {
+    "network": {"width": 128},
+    "training": {"steps": 500, "optimizer": "adam"},
+    "ntk": {"points": 512},
+    "budget": {"parameters": "300k"},
+}
 
 
 class Results:
@@ -196,7 +203,7 @@ def run(
         out: results folder; default: results/NAME with the suite's name, or results/custom.
         network: settings such as {"width": 128}, as in a suite file.
         training: settings such as {"steps": 500, "optimizer": "adam"}.
-        ntk: settings such as {"points": 512}; 0 for no spectra.
+        ntk: settings such as {"points": 512}; 0 points for no spectra.
         budget: settings such as {"parameters": "300k"}.
         progress: whether to show progress bars.
         registry: plug-ins to use; default: those of this environment.
@@ -208,10 +215,17 @@ def run(
         StoreError: the folder cannot be written, or is in use.
     """
     registry = registry or default_registry()
-    seeds = None if seeds is None else list(seeds)
-    if seeds == []:
-        raise UsageError("seeds is empty; expected whole numbers, such as [0, 1, 2]")
+    known = [*inspect.signature(run).parameters, *inspect.signature(run_suite).parameters]
+    for name in [name for name in options if name not in known or name == "directory"]:
+        raise UsageError(f"encbench.run has no option {name!r}{did_you_mean(name, known)}")
+    if seeds is not None and (not isinstance(seeds, Iterable) or not (seeds := list(seeds))):
+        raise UsageError(f"seeds is {seeds!r}; expected whole numbers, such as [0, 1, 2]")
     given = {"network": network, "training": training, "ntk": ntk, "budget": budget}
+    for section, values in given.items():
+        if not isinstance(values, Mapping | None):
+            raise UsageError(
+                f"{section} is {values!r}; expected a dict, such as {EXAMPLES[section]}"
+            )
     chosen = override(
         suite,
         {section: values or {} for section, values in given.items()},
@@ -241,7 +255,7 @@ def load(directory: Path | str) -> Results:
 def _entries(given: Sequence[Entry] | None, what: str) -> list[Any] | None:
     if given is None:
         return None
-    if isinstance(given, str) or not given:
+    if isinstance(given, str) or not isinstance(given, Sequence) or not given:
         raise UsageError(f"{what} is {given!r}; expected a list of names, such as ['mpe']")
     return [
         entry.model_dump(exclude_unset=True) if isinstance(entry, SuiteEntry) else entry

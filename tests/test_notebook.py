@@ -82,7 +82,11 @@ def test_spectra_of_two_encodings_with_one_label_are_told_apart(tmp_path):
         ({"encodings": ["mpee"]}, "did you mean 'mpe'"),
         ({"suite": "quik"}, "did you mean 'quick'"),
         ({"training": {"stepz": 3}}, "unknown key training.stepz"),
-        ({"seeds": []}, "seeds is empty"),
+        ({"seeds": []}, r"seeds is \[\]; expected whole numbers"),
+        ({"seeds": 3}, "seeds is 3; expected whole numbers"),
+        ({"tasks": 3}, "tasks is 3; expected a list of names"),
+        ({"ntk": 3}, "ntk is 3; expected a dict, such as {'points': 512}"),
+        ({"thread": 1}, "no option 'thread'; did you mean 'threads'"),
     ],
 )
 def test_wrong_input_is_refused_before_anything_runs(wrong, message, tmp_path: Path):

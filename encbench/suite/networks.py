@@ -16,10 +16,12 @@ from torch.overrides import TorchFunctionMode
 
 from encbench.contracts.encoding import Encoding, check_range
 from encbench.contracts.network import SETTINGS, Network
-from encbench.errors import EncbenchError, ParameterError
+from encbench.errors import EncbenchError, ParameterError, UsageError
 from encbench.network.activations import activation_of
 from encbench.network.mlp import CoordinateMLP
+from encbench.plugins.parameters import validate_parameters
 from encbench.plugins.registry import Registry, default_registry, named_failures
+from encbench.plugins.selector import parse_selector
 from encbench.suite.config import NetworkConfig
 
 NEUTRAL = {name: field.default for name, field in NetworkConfig.model_fields.items()} | {
@@ -96,28 +98,36 @@ def without_memory() -> Iterator[None]:
         yield
 
 
-def encoding(text: str, in_dim: int) -> Encoding:
+def encoding(text: str, in_dim: int, **parameters: Any) -> Encoding:
     """Create an encoding for use in your own network: an ``nn.Module`` from coordinates
     (N, in_dim) in [0, 1] to features (N, out_dim).
 
-    hashgrid = encbench.encoding("hashgrid:levels=8,log2_hashmap_size=19", in_dim=3)
+    hashgrid = encbench.encoding("hashgrid", in_dim=3, levels=8, log2_hashmap_size=19)
 
     Args:
-        text: its name and the parameters that differ from their defaults, as for ``-e``.
+        text: its name, or name and parameters as for ``-e``: "hashgrid:levels=8".
         in_dim: d, number of coordinates of a point.
+        parameters: parameters that differ from their defaults and are not in the text.
 
     Raises:
         ParameterError: the encoding does not take this dimension, or a parameter is out of range.
         PluginError: its class cannot be loaded, or raised another exception.
-        UsageError: there is no such encoding, or it has no such parameter.
+        UsageError: there is no such encoding, it has no such parameter, or one is given twice.
     """
     try:
         index(in_dim)
     except TypeError:
         raise ParameterError(f"in_dim is {in_dim!r}; expected a whole number") from None
-    offer, parameters, _ = default_registry().choose("encoding", text)
-    check_range(offer.load(), in_dim, offer.name)
-    found: Encoding = offer.call(lambda cls: built_encoding(cls, in_dim, parameters))
+    if not isinstance(text, str):
+        raise UsageError(f"text is {text!r}; expected the name of an encoding, such as 'ffe'")
+    name, given = parse_selector(text)
+    if twice := given.keys() & parameters.keys():
+        raise UsageError(f"{', '.join(sorted(twice))} given in {text!r} and as a keyword")
+    offer = default_registry().find("encoding", name)
+    cls = offer.load()
+    chosen = validate_parameters("encoding", name, cls, given | parameters)
+    check_range(cls, in_dim, offer.name)
+    found: Encoding = offer.call(lambda cls: built_encoding(cls, in_dim, chosen))
     return found
 
 
