@@ -35,7 +35,8 @@ class Bce(Metric):
     """Binary cross entropy [nat] of occupancy probabilities at uniform random points.
 
     Natural logarithm, mean over the points. p = ½ everywhere gives log 2 ≈ 0.693. Probabilities are
-    float32 and clamped, so that a perfect prediction gives 6.0e-8 and the worst one 16.6.
+    float32 and clamped, so that a perfect prediction gives 6.0e-8 and the worst one 16.6, both
+    within the declared range.
     """
 
     kind = "occupancy"

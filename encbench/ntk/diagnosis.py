@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -50,7 +50,7 @@ def diagnose(model: nn.Module, x: Tensor, *, device: torch.device | str | None =
     Raises:
         NtkError: as ``empirical_ntk``.
     """
-    private, points, _ = working_copy(model, x, torch.float64, device)
+    private, points, trained = working_copy(model, x, torch.float64, device)
     distinct = int(torch.unique(points, dim=0).shape[0])
     duplicates = len(points) - distinct
     found = regions_at(private, points)
@@ -58,7 +58,7 @@ def diagnose(model: nn.Module, x: Tensor, *, device: torch.device | str | None =
         return Diagnosis(len(points), duplicates, None, None, None)
     dead = {name: int((~on).sum()) for name, on in found.ever_on.items()}
     bound = None
-    if _plain(private, points) and _piecewise_affine(private):
+    if _plain(private, points, trained) and _piecewise_affine(private):
         region = torch.from_numpy(found.labels).view(-1, 1).to(points)
         pairs = torch.cat([region, points], 1)
         kept = torch.unique(pairs, dim=0)[:, 0].long()
@@ -74,13 +74,16 @@ def diagnose(model: nn.Module, x: Tensor, *, device: torch.device | str | None =
     )
 
 
-def _plain(model: nn.Module, x: Tensor) -> bool:
-    """Whether the features are the coordinates themselves."""
+def _plain(model: nn.Module, x: Tensor, trained: Collection[str]) -> bool:
+    """Whether the features are the coordinates themselves, whatever the values of ``trained``."""
     encoding = encoding_of(model)
+    if encoding is None:
+        return True
+    own = {id(parameter) for parameter in encoding.parameters()}
+    if any(id(p) in own for name, p in model.named_parameters() if name in trained):
+        return False
     with torch.no_grad():
-        return encoding is None or all(
-            torch.equal(encoding(x[part]), x[part]) for part in chunks(len(x), CHUNK)
-        )
+        return all(torch.equal(encoding(x[part]), x[part]) for part in chunks(len(x), CHUNK))
 
 
 def _piecewise_affine(model: nn.Module) -> bool:

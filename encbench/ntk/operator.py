@@ -30,6 +30,7 @@ CACHE_SHARE = 0.5  # maximum share of the free memory for stored factors
 CHUNK = 1024  # number of points whose factors are computed together
 GPU_CHUNK = 1 << 16  # maximum of the same on a GPU
 GPU_SHARE = 1 / 16  # maximum share of the free memory for the factors of one such piece
+SEARCH = 20  # minimum number of steps of a search for copies of multiple eigenvalues
 
 Held = dict[str, list[Factors]]
 
@@ -239,8 +240,8 @@ class NtkOperator(LinearOperator):  # type: ignore[misc] # scipy ships no types
 
         Of a multiple eigenvalue, a Krylov space holds one copy; others appear by rounding only, and
         some can be missing. Eigenvalues above the k-th are therefore searched for among vectors
-        orthogonal to those found, from another random start, until a search of at most 2k + 1
-        steps (or 20) finds none. It can overlook one that is less than about 1 % above the k-th.
+        orthogonal to those found, from another random start, until a search of 20 to 2k + 1 steps
+        finds none. It can overlook one that is less than about 1 % above the k-th.
 
         Raises:
             ParameterError: k is not between 1 and M − 1.
@@ -249,6 +250,8 @@ class NtkOperator(LinearOperator):  # type: ignore[misc] # scipy ships no types
         if not 1 <= k < size:
             raise ParameterError(f"k must be from 1 to {size - 1}, got {k}")
         start = random_start(size, torch.device("cpu")).numpy()
+        if not self.matvec(start).any():  # ARPACK refuses a kernel of zeros
+            return Leading(np.zeros(k), np.eye(size, k), np.zeros(k))
         values, vectors = eigsh(self, k, which="LA", v0=start, tol=tolerance)
         generator = np.random.default_rng(1)
         while True:
@@ -256,7 +259,7 @@ class NtkOperator(LinearOperator):  # type: ignore[misc] # scipy ships no types
             values, vectors = values[order], vectors[:, order]
             limit = values[k - 1] * (1 + 2 * tolerance) + size * np.finfo(float).eps * values[0]
             rest, start = self._without(vectors), generator.standard_normal(size)
-            missing = _count_above(limit, rest, start, max(2 * k + 1, 20))
+            missing = _count_above(limit, rest, start, max(2 * k + 1, SEARCH))
             if not missing:
                 break
             others = eigsh(rest, missing, which="LA", v0=start, tol=tolerance)
@@ -302,6 +305,9 @@ def _count_above(limit: float, matrix: LinearOperator, start: np.ndarray, steps:
     """A lower bound of the number of eigenvalues above a limit, by Lanczos; 0 if none is likely."""
 
     def settled(found: Tridiagonal) -> bool:
+        # the first Ritz values are the mean of the others if those are close together
+        if len(found.diagonal) < SEARCH:
+            return False
         values, _, bounds = found.nodes()
         largest, bound = values[-1], bounds[-1]
         return bool(largest + bound <= limit and bound <= 0.01 * largest)

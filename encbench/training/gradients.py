@@ -32,7 +32,7 @@ def _check_created(model: Network, x: Tensor) -> None:
     other = copied(model)  # without wrappers, which are in the names of parameters
     before = {name for name, _ in other.named_parameters()}
     with all_seeded(0), torch.no_grad():
-        other(x[:PROBE].to(next(model.parameters()).device, torch.float32))
+        other(x[:PROBE].clone().to(next(model.parameters(), x).device, torch.float32))
     created = sorted({name for name, _ in other.named_parameters()} - before)
     if created:
         ours = created[0].startswith("encoding.")

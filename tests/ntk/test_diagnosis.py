@@ -63,14 +63,23 @@ def test_there_is_no_rank_bound_where_features_are_not_coordinates() -> None:
     assert diagnose(nn.Sequential(nn.Linear(2, 3), nn.Tanh()), x).regions is None
 
 
-def test_a_forward_of_ones_own_has_no_rank_bound() -> None:
+def test_a_forward_or_features_of_ones_own_have_no_rank_bound() -> None:
     class Squared(CoordinateMLP):
         def forward(self, x: Tensor) -> Tensor:
             return super().forward(x) ** 2
 
+    class PlainAtFirst(Plain):
+        def __init__(self) -> None:
+            super().__init__()
+            self.amplitude = nn.Parameter(torch.zeros(()))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x + self.amplitude * (20 * x).sin()
+
     x = torch.rand(20, 2, dtype=torch.float64)
     assert diagnose(CoordinateMLP(Plain(), 1, width=8), x).rank_bound is not None
     assert diagnose(Squared(Plain(), 1, width=8), x).rank_bound is None
+    assert diagnose(CoordinateMLP(PlainAtFirst(), 1, width=8), x).rank_bound is None
 
 
 def test_dead_units_and_layers_are_reported() -> None:

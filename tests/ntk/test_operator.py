@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from encbench import CoordinateMLP, ParameterError
-from encbench.ntk import empirical_ntk, operator, spectrum
+from encbench.ntk import NtkOperator, empirical_ntk, operator, spectrum
 from tests.ntk.grids import CollidingGrid
 from tests.ntk.test_kernel import Plain
 from tests.ntk.test_model import leave_free
@@ -42,6 +42,22 @@ def test_no_copy_of_a_multiple_eigenvalue_is_missing(k: int) -> None:
         leading = theta.top(k, tolerance)
         assert leading.values == pytest.approx(expected[:k], rel=1e-9)
         assert leading.vectors.T @ leading.vectors == pytest.approx(np.eye(k), abs=1e-9)
+
+
+class Diagonal:
+    def __init__(self, values: np.ndarray) -> None:
+        self.values = torch.from_numpy(values).view(-1, 1)
+
+    def apply(self, vector: torch.Tensor) -> torch.Tensor:
+        return self.values * vector
+
+
+@pytest.mark.parametrize("rest", [0.5 + 0.005 * np.linspace(-1, 1, 100_000), np.zeros(50)])
+def test_copies_beside_others_that_are_nearly_equal_are_not_missing(rest: np.ndarray) -> None:
+    values = np.concatenate([[1.2] * 6, [1.0, 0.9, 0.8], rest])
+    for kernel, expected in [(values, [1.2] * 6), (0 * values, [0.0] * 6)]:
+        theta = NtkOperator([Diagonal(kernel)], torch.zeros(len(kernel), 1).double(), 1)  # type: ignore[list-item]
+        assert theta.top(6, 1e-8).values == pytest.approx(expected, rel=1e-8)
 
 
 def test_symmetry_and_linearity_of_products() -> None:
