@@ -34,6 +34,7 @@ from encbench.suite.config import (
 from encbench.suite.derivatives import check_derivatives
 from encbench.suite.file import Suite, SuiteEntry
 from encbench.suite.networks import built_encoding, without_memory
+from encbench.suite.sweep import sweeps_of
 from encbench.suite.versions import other_versions
 
 logger = logging.getLogger("encbench")
@@ -60,20 +61,20 @@ def keyed_plan(suite: Suite, registry: Registry) -> dict[str, CellConfig]:
 
 def _keyed_plan(suite: Suite, registry: Registry) -> dict[str, CellConfig]:
     cells: list[CellConfig] = []
-    settings, reported, checked = suite.settings(), set[int | str](), set[tuple[str, int]]()
-    for task_entry in _each(suite.tasks):
+    settings, reported, checked = suite.settings(), set[int | str](), set[tuple[str, int, bool]]()
+    for task_entry in (each for asked in suite.tasks for each in asked.each()):
         offer = registry.find("task", task_entry.name)
         _check_loss(offer)
-        encodings = [
-            (entry, _resolve("encoding", entry, registry))
-            for entry in _each(task_entry.encodings or suite.encodings)
-        ]
+        encodings, swept = [], list[bool]()
+        for asked in task_entry.encodings or suite.encodings:
+            encodings += [(one, _resolve("encoding", one, registry)) for one in asked.each()]
+            swept += [bool(sweeps_of(asked.parameters))] * asked.count
         for task in _targets(task_entry, offer):
             in_dim, loss, derivatives = offer.call(partial(_planned, task.parameters))
             if in_dim is not None:
-                for entry, encoding in encodings:
+                for (entry, encoding), one_of_several in zip(encodings, swept, strict=True):
                     _check_dimension(entry, encoding, registry, task_entry, in_dim, suite.note)
-                    _check_parameters(entry, encoding, registry, in_dim, checked)
+                    _check_parameters(entry, encoding, registry, in_dim, one_of_several, checked)
             data_hash = _data_hash(offer, task)
             ends = _Ends(offer.load(), task)
             for encoding_entry, encoding in encodings:
@@ -149,11 +150,6 @@ def _warn_of_factors(cells: Iterable[CellConfig], registry: Registry) -> None:
                 "lr_crit; give lr instead, or take sgd",
                 text,
             )
-
-
-def _each(entries: Iterable[SuiteEntry]) -> list[SuiteEntry]:
-    """Entries with each combination of the values of their sweeps."""
-    return [chosen for entry in entries for chosen in entry.each()]
 
 
 def _is_tied(
@@ -262,17 +258,20 @@ def _check_parameters(
     reference: PluginRef,
     registry: Registry,
     in_dim: int,
-    checked: set[tuple[str, int]],
+    swept: bool,
+    checked: set[tuple[str, int, bool]],
 ) -> None:
     """Refuse parameters that contradict each other, by building the encoding without memory.
 
     Only encodings that come with encbench: a crash of another's constructor costs only its cells.
 
     Args:
+        swept: whether the parameters are one combination of a sweep's, which cannot leave one out:
+            a warning, and its cells fail.
         checked: encodings and dimensions that were built before; this one is added.
     """
     offer = registry.find("encoding", entry.name)
-    one = reference.content, in_dim
+    one = reference.content, in_dim, swept
     if one in checked:
         return
     checked.add(one)
@@ -283,7 +282,10 @@ def _check_parameters(
         with without_memory():
             offer.call(lambda cls: built_encoding(cls, in_dim, reference.parameters))
     except ParameterError as error:
-        raise SuiteError(f"encoding {entry.text!r}: {error}") from None
+        line = f"encoding {entry.text!r}: {error}"
+        if not swept:
+            raise SuiteError(line) from None
+        logger.warning("%s; its cells will fail", line)
     except Exception as error:
         logger.debug("encoding %s: %s", entry.text, error_line(error))
 

@@ -390,6 +390,17 @@ def test_parameters_that_contradict_each_other_stop_the_plan(encoding, problem):
         plan(suite, default_registry())
 
 
+def test_a_contradictory_combination_of_a_sweep_leaves_the_others(caplog):
+    swept = {"max_resolution": {"sweep": [8, 64]}}
+    asked, registry = [SuiteEntry(name="densegrid", parameters=swept)], default_registry()
+    assert len(plan(Suite(encodings=asked, tasks=["image:side=8"]), registry)) == 2
+    (line,) = caplog.messages
+    assert line.startswith("encoding 'densegrid:max_resolution=8': ")
+    assert line.endswith("; its cells will fail")
+    with pytest.raises(SuiteError, match="max_resolution=8"):
+        plan(Suite(encodings=["densegrid:max_resolution=8"], tasks=["image:side=8"]), registry)
+
+
 def test_no_constructor_of_another_plugin_is_called_while_planning(suite):
     class Dies(Scaled):
         def __init__(self, in_dim: int) -> None:
