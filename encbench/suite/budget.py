@@ -7,9 +7,8 @@ without a table, the network's width is changed; an encoding that is itself a la
 less than an eighth of the budget, an encoding of at most half of the budget keeps its sizes, and
 another is sized to half of it. Models are built on torch's device "meta", which allocates nothing.
 
-On that device torch computes expressions with Python numbers, such as ``2 * x``, in Python, and
-imports torch._dynamo for the first one, which takes two seconds. Constructors of built-in
-encodings avoid it, but for ``permutohedral`` and ``sparse_multigrid``.
+On that device torch computes expressions such as ``2 * x`` in Python, and imports torch._dynamo for
+the first one, which takes two seconds. Constructors of built-in encodings avoid it.
 """
 
 from __future__ import annotations

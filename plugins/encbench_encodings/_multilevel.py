@@ -71,6 +71,16 @@ class VertexLayout:
     """Whether every dense index is below twice the number of entries of its level."""
 
 
+def check_size(entries: Iterable[int], features: int, grid_dim: int, name: str) -> None:
+    """Raise ParameterError, which names a parameter, if a table has too many values."""
+    values = sum(entries) * features
+    if values > MOST_VALUES:
+        raise ParameterError(
+            f"{name} is too large: in {grid_dim} dimensions there are {values:,} values, at most "
+            "2^59 can be addressed; give less"
+        )
+
+
 class MultilevelGrid(ConstantsKept):
     """Base class of grids: L levels of vertices with F features each, all in one table.
 
@@ -105,11 +115,7 @@ class MultilevelGrid(ConstantsKept):
         sparse_gradients: bool = False,
         name: str = "features_per_level",
     ) -> None:
-        if sum(entries) * features > MOST_VALUES:
-            raise ParameterError(
-                f"{name} is too large: in {getattr(self, 'grid_dim', in_dim)} dimensions there "
-                f"are {sum(entries) * features:,} values, at most 2^59 can be addressed; give less"
-            )
+        check_size(entries, features, getattr(self, "grid_dim", in_dim), name)
         super().__init__(in_dim, out_dim=len(entries) * features + in_dim * include_input)
         self.features = features
         self.include_input = include_input

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -111,21 +112,23 @@ class Permutohedral(MultilevelGrid):
         ]
         self._mask = 2**log2_hashmap_size - 1
         # Column j has j ones above −j: orthogonal columns of length √(j(j + 1)), each with sum 0.
-        basis = torch.zeros(in_dim + 1, in_dim)
-        scales = torch.empty(in_dim, 1, levels)
+        # In NumPy: for arithmetic on "meta" torch imports its compiler.
+        resolutions = np.asarray(self.resolutions, np.float32)
+        basis = np.zeros((in_dim + 1, in_dim), np.float32)
+        scales = np.empty((in_dim, 1, levels), np.float32)
         for axis in range(in_dim):
             basis[: axis + 1, axis] = 1.0
             basis[axis + 1, axis] = -(axis + 1.0)
             ratio = math.sqrt(in_dim * (in_dim + 1) / ((axis + 1) * (axis + 2)))
-            scales[axis, 0] = torch.tensor(self.resolutions) * ratio
+            scales[axis, 0] = resolutions * np.float32(ratio)
         # The shortest edges from a vertex, 1 in all coordinates but one, span the lattice. They are
         # mapped back to d coordinates, where rounding of a shift cannot leave the hyperplane.
-        edges = torch.ones(in_dim, in_dim + 1) - (in_dim + 1) * torch.eye(in_dim, in_dim + 1)
-        flat = edges @ basis / basis.square().sum(0)  # (d, d)
+        edges = 1 - (in_dim + 1) * np.eye(in_dim, in_dim + 1, dtype=np.float32)
+        flat = torch.tensor(edges @ basis / np.square(basis).sum(0))  # (d, d)
         random = torch.rand(levels, in_dim) if shift else torch.zeros(levels, in_dim)
         factors = [pow(HASH_FACTOR, in_dim - axis, UINT32) for axis in range(in_dim)]
-        self._basis = nn.Buffer(basis, persistent=False)  # (d + 1, d)
-        self._scales = nn.Buffer(scales, persistent=False)  # (d, 1, L)
+        self._basis = nn.Buffer(torch.tensor(basis), persistent=False)  # (d + 1, d)
+        self._scales = nn.Buffer(torch.tensor(scales), persistent=False)  # (d, 1, L)
         self._shifts = nn.Buffer((random @ flat).t().unsqueeze(1))  # (d, 1, L)
         self._factors = nn.Buffer(torch.tensor(factors).view(-1, 1, 1), persistent=False)
 

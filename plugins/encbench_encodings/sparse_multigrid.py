@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Self
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from encbench_encodings._multilevel import (
     NodeGrid,
     ScalarsPerNode,
     SparseGradients,
+    check_size,
 )
 from encbench_encodings._tables import InitStd
 
@@ -89,8 +91,10 @@ class SparseMultigrid(NodeGrid):
         sparse_gradients: SparseGradients = False,
     ) -> None:
         resolutions = list(DEFAULT_RESOLUTIONS if resolutions is None else resolutions)
+        # what is too large is refused before any nodes are listed
+        most = [min(nodes, 2 * samples) if samples else nodes for nodes in resolutions]
+        check_size([nodes**in_dim for nodes in most], features_per_level, in_dim, "resolutions")
         axes = [_touched_on_axis(nodes, samples) for nodes in resolutions] if samples else []
-        # without samples, the base class refuses what is too large before the nodes are listed
         on_axis = [len(axis) for axis in axes] or resolutions
         super().__init__(
             in_dim,
@@ -107,11 +111,11 @@ class SparseMultigrid(NodeGrid):
         offsets = [sum(sizes[:level]) for level in range(len(sizes))]
         self._offsets = nn.Buffer(torch.tensor(offsets), persistent=False)
         # In the state dict, because the rows of the table have no meaning without it.
-        keys = [
-            _product(axis, nodes, in_dim) + offset
-            for axis, nodes, offset in zip(axes, resolutions, offsets, strict=True)
-        ]
-        self._keys = nn.Buffer(torch.cat(keys))
+        self._keys = nn.Buffer(torch.empty(self.starts[-1], dtype=torch.int64))
+        if not self._keys.is_meta:  # there torch imports its compiler for arithmetic
+            for level, axis in enumerate(axes):
+                keys = _product(axis, resolutions[level], in_dim) + offsets[level]
+                self._keys[self.starts[level] : self.starts[level + 1]] = keys
 
     @classmethod
     def touched_by(cls, points: Tensor, **settings: Any) -> Self:
@@ -155,10 +159,10 @@ class SparseMultigrid(NodeGrid):
 
 def _touched_on_axis(nodes: int, samples: int) -> Tensor:
     """The sorted nodes of one axis that a regular sampling touches."""
-    points = (torch.arange(samples, dtype=torch.float64) + 0.5) / samples
-    cells = (points * (nodes - 1)).floor().long()
-    touched: Tensor = torch.unique(torch.cat((cells, cells + 1)))
-    return touched
+    # in NumPy, since the number of nodes is needed on "meta", too
+    points = (np.arange(samples, dtype=np.float64) + 0.5) / samples
+    cells = np.floor(points * (nodes - 1)).astype(np.int64)
+    return torch.tensor(np.union1d(cells, cells + 1))
 
 
 def _product(axis: Tensor, nodes: int, in_dim: int) -> Tensor:

@@ -3,6 +3,7 @@
 import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
 from encbench_encodings.mpe import MultigridParametricEncoding as MPE
@@ -182,10 +183,19 @@ def test_stored_nodes_come_back_with_the_state():
     torch.testing.assert_close(other(points), saved(points))
 
 
-def test_what_is_too_large_is_refused_before_its_nodes_are_listed(monkeypatch):
-    monkeypatch.setattr(torch, "arange", lambda *_: pytest.fail("nodes are listed"))
+@pytest.mark.parametrize("samples", [None, (1 << 31) - 1])
+def test_what_is_too_large_is_refused_before_its_nodes_are_listed(monkeypatch, samples):
+    for library in (torch, np):
+        monkeypatch.setattr(library, "arange", lambda *_, **__: pytest.fail("nodes are listed"))
     with pytest.raises(ParameterError, match=r"resolutions is too large: .* at most 2\^59"):
-        SparseMultigrid(2, resolutions=[(1 << 31) - 1])
+        SparseMultigrid(2, resolutions=[(1 << 31) - 1], samples=samples)
+
+
+def test_with_samples_its_size_is_known_without_memory():
+    settings = {"resolutions": [41, 91], "samples": 45}  # 2 · 45 + 1 nodes: rounding has fewer
+    with torch.device("meta"):
+        rows = SparseMultigrid(2, **settings).starts
+    assert rows == SparseMultigrid(2, **settings).starts
 
 
 @pytest.mark.parametrize("resolutions", [[], [1]])
