@@ -23,6 +23,9 @@ BITS_PER_SAMPLE, COMPRESSION, PLANES, SAMPLE_FORMAT = 258, 259, 284, 339
 """Numbers of TIFF's tags."""
 WEBP_IN_TIFF = 50001
 """TIFF's number of a compression that Pillow's wheels do not decode."""
+JPEG_LS = 0xF7
+JPEG_FRAMES = frozenset({*range(0xC0, 0xD0), JPEG_LS} - {0xC4, 0xC8, 0xCC})
+"""Markers that begin a JPEG's frame header; the others in that range define tables."""
 MOST_SAMPLES = 8
 """Maximum number of samples per pixel of a TIFF: four colours, alpha, and some that are ignored."""
 Channels = Literal["auto", "grey", "rgb", "rgba"]
@@ -71,9 +74,13 @@ def read_frames(path: Path, most: int) -> list[Pixels]:
         ) from None
     except UnidentifiedImageError:
         if head.startswith(b"\xff\xd8\xff"):
+            if _is_unread_jpeg(path.read_bytes()):
+                raise DataError(
+                    f"{path}: a JPEG of a kind that is not read, such as lossless or with 12 "
+                    "bits; save it as PNG"
+                ) from None
             raise DataError(
-                f"{path}: a JPEG of a kind that is not read, such as lossless or with 12 bits; "
-                "save it as PNG"
+                f"{path}: a JPEG that is damaged or cut short; replace the file by a whole one"
             ) from None
         raise DataError(
             f"{path}: not an image, or of a format that cannot be read (begins with "
@@ -169,6 +176,17 @@ def _decode(path: Path, head: bytes, most: int) -> list[Pixels]:
             # Pillow applies the orientation of TIFF itself, and then drops the tag
             frames.append(_upright(_from_pillow(image), _orientation(image)))
         return frames
+
+
+def _is_unread_jpeg(data: bytes) -> bool:
+    """Whether the frame header (ITU-T T.81, B.2.2) says that it is JPEG-LS or has not 8 bits."""
+    at = 2
+    while data[at : at + 1] == b"\xff" and len(data) >= at + 5:
+        marker, length, bits = struct.unpack_from(">BHB", data, at + 1)
+        if marker in JPEG_FRAMES:
+            return bool(marker == JPEG_LS or bits != 8)
+        at += 2 + length
+    return False
 
 
 def _bits_of_jpeg2000(data: bytes) -> int:

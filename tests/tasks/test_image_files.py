@@ -516,6 +516,14 @@ def test_truncated_images_are_refused(tmp_path, kind, monkeypatch):
     assert ImageFile.LOAD_TRUNCATED_IMAGES is True, "the program's own setting is put back"
 
 
+@pytest.mark.parametrize("length", [4, 20, 160])
+def test_a_jpeg_cut_within_its_header_is_not_said_to_be_of_another_kind(tmp_path, length):
+    path = tmp_path / "a.jpg"
+    path.write_bytes(half("JPEG")[:length])
+    with pytest.raises(DataError, match="damaged or cut short; replace the file by a whole one"):
+        read_pixels(path)
+
+
 def test_a_truncated_16_bit_png_is_refused(tmp_path, png16):
     path = tmp_path / "half.png"
     data = png16(RGB16)
