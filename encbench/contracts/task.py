@@ -261,7 +261,7 @@ def check_values(task: Task, x: Tensor, y: Tensor) -> None:
 
 
 def check_count(task: Task, points: int) -> None:
-    """Check the length of the first epoch against ``points_per_epoch``, from which the number of
+    """Check the length of an epoch against ``points_per_epoch``, from which the number of
     steps was planned.
 
     Raises:

@@ -191,7 +191,6 @@ def train(
     device = next(model.parameters()).device
     points = _Points(task, data, device)
     x, y = points.next()
-    check_count(task, len(x))
     steps, batch = total_steps(config, len(x)), batch_of(config, len(x))
     step = make_step(
         model,
@@ -311,6 +310,7 @@ class _Points:
     def next(self) -> tuple[Tensor, Tensor]:
         drawn = epoch_of(self._task, self._generator)
         if not self._drawn or not all(map(torch.equal, drawn, self._drawn)):
+            check_count(self._task, len(drawn[0]))
             check_values(self._task, *drawn)
             # copies: a task may refill the same tensors
             self._drawn = [tensor.clone() for tensor in drawn]

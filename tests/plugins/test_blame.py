@@ -415,6 +415,26 @@ def test_points_and_values_that_no_loss_is_defined_at_are_the_task_s_fault(
     )
 
 
+def test_a_later_epoch_has_as_many_points_as_the_first():
+    class Shrinks(Wave):
+        points_per_epoch = 20
+        left = 20
+
+        def epoch(self, generator):
+            drawn = X[: self.left], Y[: self.left]
+            self.left = 19
+            return drawn
+
+        def ntk_points(self, count, generator):
+            return X[:count]
+
+    them = registry(wrong=Shrinks)
+    training = {"epochs": 2, "lr": 0.1, "batch_size": 8}
+    (cell,) = plan(suite("wrong", ntk={"points": 0}, training=training), them)
+    record = run_cell(cell, them).record
+    assert "returned 19 points; expected points_per_epoch, 20" in record.error.message
+
+
 def test_the_truth_of_a_grid_may_be_any_array_of_floats():
     truth = np.array(Y[:, 0].tolist())[:, None]
     fixed = truth.copy()
