@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
 from functools import cached_property, partial
 from typing import Any
 
@@ -248,7 +249,7 @@ def _check_dimension(
             f"encodings of its own{note}"
         )
     try:
-        offer.call(lambda cls: cls.check_dimension(in_dim, **reference.parameters))
+        offer.call(lambda cls: cls.check_dimension(in_dim, **deepcopy(reference.parameters)))
     except ParameterError as error:
         raise SuiteError(f"task {task_entry.text!r}: {error}{note}") from None
 
@@ -328,7 +329,7 @@ def _targets(entry: SuiteEntry, offer: Offer) -> list[PluginRef]:
     task: type[Task] = offer.load()
     parameters = validate_parameters("task", entry.name, task, entry.parameters)
     try:
-        named = offer.call(lambda cls: list(cls.targets(**parameters)))
+        named = offer.call(lambda cls: deepcopy(list(cls.targets(**deepcopy(parameters)))))
     except DataError as error:
         raise SuiteError(str(error)) from None
     targets = []
@@ -367,9 +368,9 @@ def _planned(
 ) -> tuple[int | None, LossName | Callable[..., Tensor], int]:
     """A task's dimension, loss and number of derivatives, known before its data are read."""
     return (
-        task.planned_dimension(**parameters),
-        task.planned_loss(**parameters),
-        task.derivatives(**parameters),
+        task.planned_dimension(**deepcopy(dict(parameters))),
+        task.planned_loss(**deepcopy(dict(parameters))),
+        task.derivatives(**deepcopy(dict(parameters))),
     )
 
 

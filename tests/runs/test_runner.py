@@ -467,12 +467,27 @@ class Appending(Scaled):
         super().__init__(in_dim, scale=len(levels))
         levels.append(3)
 
+    @classmethod
+    def check_dimension(cls, in_dim, *, levels):
+        levels.append(4)
+
 
 class Rising(Wave):
     """Changes a table that it is given."""
 
     def __init__(self, *, heights: dict[str, int]):
         super().__init__(points=heights.pop("points"))
+
+    @classmethod
+    def targets(cls, *, heights):
+        target = {"heights": dict(heights)}
+        heights.clear()
+        yield target
+
+    @classmethod
+    def planned_dimension(cls, *, heights):
+        heights.clear()
+        return Wave.in_dim
 
 
 def test_constructors_that_change_their_parameters_change_neither_records_nor_keys(tmp_path):
