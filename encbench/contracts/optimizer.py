@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar
 import torch
 from pydantic import Field
 
+from encbench.contracts.number import number
 from encbench.errors import bounded
 
 
@@ -59,7 +60,7 @@ class Optimizer(ABC):
 
 
 ROUNDING = 1e-6
-"""A factor of the learning rate may exceed 1 by this, the rounding of float32."""
+"""A factor of the learning rate may be beyond 0 or 1 by this, the rounding of float32."""
 Warmup = Annotated[
     float, Field(ge=0, lt=1, description="share of the steps in which the rate rises from 0")
 ]
@@ -98,13 +99,13 @@ def factor_of(schedule: Schedule, step: int, steps: int) -> float:
     """
     found: Any = schedule.factor(step, steps)
     try:
-        factor = math.nan if isinstance(found, bool | str | bytes) else float(found)
-    except (TypeError, ValueError, RuntimeError):
+        factor = number(found)
+    except TypeError:
         factor = math.nan
-    if not 0 <= factor <= 1 + ROUNDING:
+    if not -ROUNDING <= factor <= 1 + ROUNDING:
         raise TypeError(
             f"{type(schedule).__name__} returned {bounded(repr(found), 100)} as the factor of the "
             f"learning rate in step {step + 1} of {steps}; expected a number from 0 to 1, a "
             "fraction of the highest rate, which training.lr sets"
         )
-    return factor
+    return max(factor, 0.0)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from encbench.contracts.encoding import Encoding
 from encbench.contracts.network import in_encoding
+from encbench.contracts.number import number
 from encbench.contracts.optimizer import Optimizer, Schedule, factor_of
 from encbench.contracts.task import (
     IN_TASK,
@@ -289,10 +290,8 @@ def _matmul_precision(precision: str) -> Iterator[None]:
 
 def _number(value: Any) -> float:
     try:
-        if isinstance(value, str | bytes):  # float() would parse it
-            raise TypeError
-        return float(value)
-    except (TypeError, ValueError, OverflowError):
+        return number(value)
+    except TypeError:
         got = bounded(repr(value), 100)
         error = TypeError(f"progress_metric returned {got}, expected a number")
         error.add_note(IN_TASK)

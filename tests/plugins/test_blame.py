@@ -27,6 +27,7 @@ from encbench import (
 )
 from encbench.cli import app
 from encbench.cli.planned import print_plan
+from encbench.contracts.optimizer import factor_of
 from encbench.contracts.task import IN_TASK, regular_grid_of
 from encbench.network.mlp import CoordinateMLP
 from encbench.results.records import Record
@@ -247,7 +248,7 @@ def one_step(schedule, points=0):
 
 
 @pytest.mark.parametrize("points", [0, 8])
-@pytest.mark.parametrize("factor", [-1.0, 2.0, math.nan, "1", True, None], ids=repr)
+@pytest.mark.parametrize("factor", [-1.0, 2.0, math.nan, "1", True, np.True_, None], ids=repr)
 def test_a_factor_of_the_rate_that_is_no_fraction_fails_the_cell(factor, points):
     # not the status "diverged", nor a ranking of gradient ascent
     cls = type("Theirs", (Schedule,), {"decay": lambda self, progress: factor})
@@ -258,6 +259,11 @@ def test_a_factor_of_the_rate_that_is_no_fraction_fails_the_cell(factor, points)
         "factor of the learning rate in step [12] of 2; expected a number from 0 to 1",
         record.error.message,
     )
+
+
+def test_a_factor_of_0_may_have_been_rounded_below_it():
+    cls = type("Theirs", (Schedule,), {"decay": lambda self, progress: -1e-17})
+    assert factor_of(cls(), 0, 2) == 0
 
 
 def test_a_schedule_may_do_without_the_warm_up():

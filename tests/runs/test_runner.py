@@ -520,14 +520,16 @@ def test_constructors_that_change_their_parameters_change_neither_records_nor_ke
     assert run.reused == 2
 
 
-def test_a_curve_that_is_no_number_fails_its_cell(suite):
-    worded = type("Worded", (Wave,), {"progress_metric": lambda *_: "9", "__doc__": "A wave."})
+@pytest.mark.parametrize("value", ["9", True])
+def test_a_curve_that_is_no_number_fails_its_cell(suite, value):
+    worded = type("Worded", (Wave,), {"progress_metric": lambda *_: value, "__doc__": "A wave."})
     registry = registry_of(ours=module(encodings={"scaled": Scaled}, tasks={"wave": worded}))
     (cell,) = plan(suite, registry)
     record = run_cell(cell, registry).record
     assert (record.status, record.phase) == ("failed", "curve")
     assert record.error.message == (
-        "task 'wave' of ours 1.0 failed: TypeError: progress_metric returned '9', expected a number"
+        "task 'wave' of ours 1.0 failed: TypeError: "
+        f"progress_metric returned {value!r}, expected a number"
     )
 
 
