@@ -11,8 +11,12 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from encbench.contracts.number import number
+from encbench.errors import bounded
+
 ROUNDING = 1e-4
-"""A value may be beyond its range by this, the rounding of sums in float32."""
+"""A value may be beyond an end of its range by this, times the end's magnitude if that is above 1:
+the rounding of sums in float32."""
 HELD_OUT = "_held_out"
 """Ends the names of metrics that are over held-out points."""
 
@@ -43,7 +47,7 @@ class Metric(ABC):
     unit: ClassVar[str] = ""
     """Unit, such as "dB"; empty for a pure number."""
     range: ClassVar[tuple[float, float]]
-    """Smallest and largest possible value; others are not recorded."""
+    """Smallest and largest possible value; others are not recorded, see ``ROUNDING``."""
     direction: ClassVar[Literal["higher", "lower"]] = "higher"
     """Which values are better."""
     title: ClassVar[str]
@@ -79,28 +83,47 @@ class Metric(ABC):
         if not isinstance(details, Mapping):
             raise TypeError(f"compute returned {_shown(details)} as details, expected a dictionary")
         value = None if value is None else _number(value)
-        low, high = getattr(self, "range", (-math.inf, math.inf))
+        low, high = limits_of(self)
         if value is None or math.isnan(value):
             returned = "None without a reason" if value is None else "NaN"
             value, details = None, {"reason": f"the metric returned {returned}", **details}
-        elif not low - ROUNDING <= value <= high + ROUNDING:
+        elif not in_range(value, (low, high)):
             raise ValueError(
-                f"compute returned {value:g}, expected a value in its range [{low:g}, {high:g}]; "
-                "correct range or compute"
+                f"compute returned {value:.9g}, expected a value in its range "
+                f"[{low:.9g}, {high:.9g}]; correct range or compute"
             )
         return MetricValue(
             value=value, title=self.title, unit=self.unit, direction=self.direction, details=details
         )
 
 
-def _number(value: Any) -> float:
-    """A metric's value as a float; a tensor or array may hold one number."""
+def limits_of(metric: Metric) -> tuple[float, float]:
+    """The ends of a metric's range, infinite if it has none.
+
+    Raises:
+        TypeError: it is not two numbers.
+    """
+    given: Any = getattr(metric, "range", (-math.inf, math.inf))
     try:
-        # float() would take these as numbers
-        if isinstance(value, str | bytes | bool):
-            raise TypeError
-        return float(value)
-    except (TypeError, ValueError, RuntimeError):
+        low, high = map(number, given)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"range is {bounded(repr(given), 100)}, expected the smallest and the largest value, "
+            "such as (0.0, math.inf)"
+        ) from None
+    return low, high
+
+
+def in_range(value: float, limits: tuple[float, float], rounding: float = ROUNDING) -> bool:
+    """Whether a value is between the limits, but for rounding; see ``ROUNDING``."""
+    low, high = limits
+    return low - rounding * max(1, abs(low)) <= value <= high + rounding * max(1, abs(high))
+
+
+def _number(value: Any) -> float:
+    try:
+        return number(value)
+    except TypeError:
         raise TypeError(
             f"compute returned {_shown(value)} as value, expected one number or None"
         ) from None

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from encbench.contracts.metric import Metric, MetricValue
+from encbench.contracts.metric import Metric, MetricValue, in_range
 from encbench.suite.seeding import seeded
 from encbench.testing.conformance import Conformance, fail, require, skip
 from encbench.testing.module_checks import SEED
@@ -98,9 +98,9 @@ class MetricConformance(Conformance):
                 )
                 skip(f"it is undefined for the samples ({reason}); override samples()")
             require(
-                math.isfinite(found.value) and low - ROUNDING <= found.value <= high + ROUNDING,
-                f"the value {found.value:g} is not a finite number in its range "
-                f"[{low:g}, {high:g}]; correct range or compute",
+                math.isfinite(found.value) and in_range(found.value, (low, high), ROUNDING),
+                f"the value {found.value:.9g} is not a finite number in its range "
+                f"[{low:.9g}, {high:.9g}]; correct range or compute",
             )
 
     def test_a_perfect_prediction_is_best(self) -> None:

@@ -89,6 +89,9 @@ def test_one_number_of_any_type_is_a_value_and_may_be_infinite():
         ((torch.ones(2), {}), r"a Tensor of shape \(2,\) as value, expected one number"),
         ((np.ones((2, 3)), {}), r"a ndarray of shape \(2, 3\) as value"),
         ((True, {}), "a bool as value, expected one number"),
+        ((np.True_, {}), r"a bool of shape \(\) as value, expected one number"),
+        ((torch.tensor(True), {}), r"a Tensor of shape \(\) as value"),
+        ((np.array("0.5"), {}), r"a ndarray of shape \(\) as value"),
         ((1.0, None), "a NoneType as details, expected a dictionary"),
         (1.0, r"returned a float, expected \(value, details\)"),
     ],
@@ -96,3 +99,20 @@ def test_one_number_of_any_type_is_a_value_and_may_be_infinite():
 def test_what_is_no_number_is_refused(returned, message):
     with pytest.raises(TypeError, match=message):
         measured(returned)
+
+
+def with_range(limits, value):
+    compute = {"compute": lambda self, prediction, truth: (value, {}), "range": limits}
+    return type("Mine", (Metric,), {**compute, "title": "mine"})()(None, None)
+
+
+def test_a_value_may_be_beyond_its_range_by_rounding_relative_to_the_end():
+    assert with_range((0, 360), 360.03).value == 360.03
+    with pytest.raises(ValueError, match=r"returned 360.05, .* in its range \[0, 360\]"):
+        with_range((0, 360), 360.05)
+
+
+@pytest.mark.parametrize("limits", [None, (0, None), (0, 1, 2)])
+def test_a_range_that_is_not_two_numbers_is_named(limits):
+    with pytest.raises(TypeError, match=r"range is .*, expected the smallest and the largest"):
+        with_range(limits, 0.5)
