@@ -23,7 +23,7 @@ from encbench.errors import (
 from encbench.plugins.parameters import parameters_of, validate_parameters
 from encbench.plugins.registry import Offer, Registry, named_failures
 from encbench.plugins.selector import format_selector
-from encbench.suite.budget import Sizing, dimensions, parameter_count, sized
+from encbench.suite.budget import SHARES, Sizing, dimensions, parameter_count, sized
 from encbench.suite.cell_defaults import network_settings, training_settings
 from encbench.suite.config import (
     CellConfig,
@@ -176,6 +176,11 @@ def _at_size(
 
 def _least(encoding: PluginRef, budget: int, sizing: Sizing) -> str:
     sizes = ", ".join(f"{name}={sizing.chosen[name]}" for name in sizing.least)
+    if "width" not in sizing.least and sizing.own >= budget * SHARES[-1]:
+        return (
+            f"{encoding.label}: {sizes} cannot be smaller at {budget:,} parameters; other sizes "
+            "make up for it"
+        )
     return (
         f"{encoding.label}: {sizes} cannot be smaller, so results at {budget:,} parameters say "
         "little about this encoding; raise the budget, or give the encoding or the network other "

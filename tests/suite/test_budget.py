@@ -144,6 +144,9 @@ def test_a_size_reduced_to_its_minimum_is_a_warning(suite, caplog):
     asked = {"encodings": ["siren:features=16"], "tasks": ["image:side=8"]}
     plan(Suite.model_validate(asked | {"budget": {"parameters": 280}}), REGISTRY)
     assert "siren:features=16: width=8 cannot be smaller, so results at 280 param" in caplog.text
+    asked["encodings"] = ["kan_bspline"]
+    plan(Suite.model_validate(asked | {"budget": {"parameters": 4_000}}), REGISTRY)
+    assert "kan_bspline: grid=1 cannot be smaller at 4,000 parameters; other s" in caplog.text
 
 
 @pytest.mark.parametrize("budget", [20_000, 150_000, 1_000_000])
