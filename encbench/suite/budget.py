@@ -193,7 +193,7 @@ def _search_sizes(
         # a parameter that is given excludes the main size
         return [best, *by(main, best, counted(best), counted)][-1], found
 
-    def by_width(start: Sizing) -> list[Sizing]:
+    def by_width(start: Sizing, layer: str | None = layer) -> list[Sizing]:
         if network.width is None:
             return []
 
@@ -206,6 +206,9 @@ def _search_sizes(
         if layer and not any(_within_tolerance(one.count, budget) for one in found):
             # a step of the width is too coarse for a narrow network: make up for it in one layer
             found += [finer for one in found for finer in by(layer, one, budget)]
+            if not any(_within_tolerance(one.count, budget) for one in found):
+                # or its limits are too narrow: make up for them in the other layers
+                found += [other for one in found for other in by_width(one, None)]
         return found
 
     try:

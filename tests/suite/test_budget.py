@@ -3,12 +3,14 @@
 import logging
 import subprocess
 import sys
+from typing import Annotated
 
 import pytest
 import torch
+from pydantic import Field
 
 from encbench import CoordinateMLP, Encoding, plan
-from encbench.errors import PluginError, SuiteError
+from encbench.errors import ParameterError, PluginError, SuiteError
 from encbench.plugins.parameters import validate_parameters
 from encbench.plugins.registry import default_registry
 from encbench.suite.budget import (
@@ -99,6 +101,26 @@ def test_where_a_width_is_too_coarse_a_step_the_first_layer_makes_up_for_it():
         assert built("siren", 2, found) == found.count
         assert abs(found.count - budget) <= TOLERANCE * budget
     assert found.chosen == {"features": 37, "width": 37}
+
+
+def test_a_width_that_follows_the_networks_keeps_its_limits():
+    class Layer(Scaled):
+        width_parameter = "features"
+
+        def __init__(
+            self, in_dim: int, *, features: Annotated[int, Field(ge=1, le=128)] = 16
+        ) -> None:
+            super().__init__(in_dim)
+            self.out_dim = features
+            self.weight = torch.nn.Parameter(torch.empty(features, in_dim))
+
+    registry = registry_of(ours=module(encodings={"layer": Layer}, tasks={"wave": Wave}))
+    suite = Suite(encodings=["layer"], tasks=["wave"], budget={"parameters": 200_000})
+    (cell,) = plan(suite, registry)
+    assert cell.encoding.parameters["features"] == 128
+    Layer.width_parameter = "feature"
+    with pytest.raises(ParameterError, match="'layer' has no parameter 'feature'"):
+        plan(suite, registry)
 
 
 def test_where_the_network_alone_has_more_its_width_is_chosen():
@@ -286,7 +308,7 @@ def test_sizes_that_are_declared_are_parameters():
     for name, offer in OFFERS.items():
         cls: type[Encoding] = offer.load()
         names = validate_parameters("encoding", name, cls, {})
-        assert set(size_names(cls)) <= names.keys(), name
+        assert {*size_names(cls), *filter(None, [cls.width_parameter])} <= names.keys(), name
     assert str(Sizing(1200, 0, {}, 8)) == "1,200 parameters with the sizes given"
 
 
