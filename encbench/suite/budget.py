@@ -36,6 +36,10 @@ LARGEST = 1 << 24
 """Upper limit of the sizes that are tried."""
 STRIDE = 8
 """Number of neighbouring sizes tried where one cannot be built."""
+NEXT = 2
+"""Number of sizes below and above the target that are tried where several keep proportions."""
+DISTORTION = 1.4
+"""Factor by which proportions of sizes may change before the network's width is changed."""
 LEAST_WIDTH = 8
 """Minimum width of a network that is narrowed to meet a budget; narrower ones hardly learn."""
 SHARES = 1 / 2, 1 / 4, 1 / 8
@@ -147,9 +151,10 @@ def _search_sizes(
         start: Sizing,
         target: int,
         counted: Callable[[Sizing], int] = TOTAL,
+        more: int = 0,
     ) -> list[Sizing]:
         """Change one parameter of the encoding, or several in proportion: the sizings just below
-        and above the target."""
+        and above the target; then, of several, as many next ones on each side as asked."""
         current = {name: start.parameters.get(name) for name in _group(names)}
         if None in current.values():
             current |= _built_values(encoding, start.parameters, ends[0], current)
@@ -168,12 +173,36 @@ def _search_sizes(
 
         if len(current) > 1:  # a grid may have no volume in 2D
             current = {name: value for name, value in current.items() if is_used(name)}
-        return _around(lambda size: at(size, current), target, counted)
+        found = _around(lambda size: at(size, current), target, counted)
+        if more and len(current) > 1 and found:
+            size = max(_largest(found[0].parameters[name]) for name in current)
+            nearby = range(max(1, size - more), size + more + 2)
+            others = (_built(lambda size: at(size, current), near) for near in nearby)
+            found += [one for one in others if one is not None]
+        return found
+
+    def changes(found: Sizing) -> dict[str, float]:
+        """log(size / given size) of the chosen sizes; infinite if none was given or built."""
+        pairs = {k: (_largest(v), _largest(sizes.get(k))) for k, v in found.chosen.items()}
+        return {k: math.log(new / old) if old else math.inf for k, (new, old) in pairs.items()}
+
+    def distortion(found: Sizing) -> float:
+        """log of the factor by which the proportions of the main sizes changed; 0 for one."""
+        main = _group(encoding.size_parameters[0]) if encoding.size_parameters else ()
+        logs = [log for name, log in changes(found).items() if name in main and log < math.inf]
+        return max(logs) - min(logs) if len(logs) > 1 else 0
+
+    def is_distorted(found: Sizing) -> bool:
+        """Whether the proportions are so different that the width is changed instead."""
+        return distortion(found) > math.log(DISTORTION) and network.width is not None
+
+    def rank(target: int, counted: Callable[[Sizing], int] = TOTAL) -> Callable[[Sizing], Any]:
+        return lambda one: (is_distorted(one), abs(counted(one) - target))
 
     def by_sizes(target: int, counted: Callable[[Sizing], int]) -> tuple[Sizing, list[Sizing]]:
         """Change the encoding alone: the best sizing, and all sizings around the target."""
         main, *others = encoding.size_parameters or ("",)
-        found = by(main, given, target, counted) if main else []
+        found = by(main, given, target, counted, NEXT) if main else []
         best = min(found, key=_distance_to(target, counted), default=given)
         if _within_tolerance(counted(best), target):
             return best, found
@@ -184,11 +213,15 @@ def _search_sizes(
             for coarse in found or [given]
             for one in by(name, coarse, target, counted)
         ]
-        near = [one for one in finer if _within_tolerance(counted(one), target)]
+        near = [
+            one
+            for one in finer
+            if _within_tolerance(counted(one), target) and not is_distorted(one)
+        ]
         found += finer
         if not near:
-            return min(found, key=_distance_to(target, counted), default=given), found
-        best = min(near, key=lambda one: _change(one, given))
+            return min(found, key=rank(target, counted), default=given), found
+        best = min(near, key=lambda one: (distortion(one), sum(map(abs, changes(one).values()))))
         # the smallest with this count: a hash table larger than the grid changes nothing. None if
         # a parameter that is given excludes the main size
         return [best, *by(main, best, counted(best), counted)][-1], found
@@ -199,7 +232,9 @@ def _search_sizes(
 
         def at(size: int) -> Sizing:
             own = {layer: size} if layer else {}
-            return sizing(start.parameters | own, size, start.chosen | own | {"width": size})
+            changed = start.parameters | own
+            parameters = validate_parameters("encoding", reference.name, encoding, changed)
+            return sizing(parameters, size, start.chosen | own | {"width": size})
 
         least = min(LEAST_WIDTH, network.width or LEAST_WIDTH)
         found = [one for one in _around(at, budget) if (one.width or 0) >= least] or [at(least)]
@@ -220,13 +255,16 @@ def _search_sizes(
             f"encoding {reference.name!r} of {reference.distribution} cannot be built without "
             f'memory (torch\'s device "meta"), as a budget needs: {error_line(error)}'
         ) from error
+    sizes = given.parameters | _built_values(
+        encoding, given.parameters, ends[0], size_names(encoding)
+    )
     best, found = by_sizes(budget, TOTAL)
     fits = layer is None and _within_tolerance(best.count, budget)
     # the network leaves the encoding nearly nothing
     crowded = best.own < min(given.own, budget * SHARES[-1])
     if crowded or not fits:
         # if the steps are too coarse, adjust the width; if out of reach, first try the width alone
-        nearest = [] if fits else sorted(found, key=_distance_to(budget))
+        nearest = [] if fits else sorted(found, key=rank(budget))
         sides = {one.count < budget for one in found}
         first: Iterable[Sizing] = [] if len(sides) == 2 and not crowded else [given]
         if (crowded or sides == {False}) and given.own > budget * SHARES[0]:
@@ -267,12 +305,6 @@ def _distance_to(target: int, counted: Callable[[Sizing], int] = TOTAL) -> Calla
 
 def _within_tolerance(count: int, budget: int) -> bool:
     return abs(count - budget) <= TOLERANCE * budget
-
-
-def _change(found: Sizing, given: Sizing) -> float:
-    """Sum of |log(size / given size)|; infinite if a size was not given."""
-    pairs = [(_largest(v), _largest(given.parameters[name])) for name, v in found.chosen.items()]
-    return sum(abs(math.log(new / old)) if old else math.inf for new, old in pairs)
 
 
 def _largest(size: Any) -> int:

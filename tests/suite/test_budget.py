@@ -181,8 +181,14 @@ def test_sizes_that_belong_together_keep_their_proportions(budget):
     field = size("dictionary_field", 2, budget).parameters
     ratio = field["basis_resolutions"][-1] / field["coefficient_resolution"]
     assert ratio == pytest.approx(2, rel=0.1)
-    dense = size("densegrid", 3, budget).parameters
-    assert dense["max_resolution"] / dense["base_resolution"] == pytest.approx(8, rel=0.5)
+
+
+@pytest.mark.parametrize("dim", [3, 4])
+def test_sizes_with_coarse_steps_keep_their_proportions_at_any_budget(dim):
+    for budget in (12_750, 30_000, 58_008, 77_065, 102_289, 1_135_239):
+        dense = size("densegrid", dim, budget, width=64).parameters
+        assert 5 < dense["max_resolution"] / dense["base_resolution"] < 12, budget
+    assert size("densegrid", 3, 30_000, width=64).width == 64
 
 
 def test_one_of_several_sizes_that_is_excluded_leaves_the_others():
