@@ -53,7 +53,7 @@ from encbench.runs.weights import weights_of
 from encbench.suite.cell_defaults import check_automatic_rate
 from encbench.suite.config import CellConfig, cell_key
 from encbench.suite.seeding import all_seeded, random_states, set_random_states
-from encbench.training.gradients import check_parameters
+from encbench.training.gradients import check_created, check_parameters
 from encbench.training.loop import Diverged, Training, predictor, total_steps, train
 from encbench.training.optimizers import load_optimizers, usual_rate
 
@@ -178,6 +178,7 @@ class _CellRun:
             sizes = {"width": network.width, "depth": network.depth}
             self.record.network = {name: n for name, n in sizes.items() if n is not None}
             self.record.activation = None if model.activation is None else str(model.activation)
+            check_created(model)
             self.record.parameters = model.parameter_counts()
             self.optimizer, self.schedule = build_training(self.cell, self.registry)
             self.rate_points = ntk_points_of(self.task, LR_POINTS, self.streams.generator("ntk"))
@@ -220,6 +221,7 @@ class _CellRun:
     def _build(self) -> None:
         model = build_model(self.cell, self.task, self.registry, self.streams)
         self.model = model.to(self.device)
+        self.counted = list(self.model.parameters())
 
     def keep_weights(self) -> None:
         """Serialize the trained network; warns if it is not made of tensors alone."""
@@ -251,6 +253,8 @@ class _CellRun:
                     following=lambda: self._timed("curve", announced=False),
                     result=self.training,
                 )
+                # forward may do so only with gradients, or in a later call
+                check_created(self.model, self.counted)
         except Diverged:
             if descends and rate.halvings < MOST_HALVINGS and self.training.steps:
                 return False

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from encbench.contracts.encoding import Part, marked
 from encbench.contracts.network import Network, in_encoding
@@ -21,23 +24,38 @@ def check_parameters(model: Network, x: Tensor) -> None:
     of a copy is called, in float32, with a seed of its own. Exceptions are marked as the part's.
 
     Raises:
-        PluginError: forward creates parameters, or the features depend on the encoding's trained
-            parameters, and their gradient is zero.
+        PluginError: forward creates or replaces parameters, or the features depend on the
+            encoding's trained parameters, and their gradient is zero.
     """
-    _check_created(model, x)
+    check_created(model)
+    other = copied(model)  # without wrappers, which are in the names of parameters
+    counted = list(other.parameters())
+    with all_seeded(0), torch.no_grad():
+        other(x[:PROBE].clone().to(next(model.parameters(), x).device, torch.float32))
+    check_created(other, counted)
     _check_gradients(model.encoding, x)
 
 
-def _check_created(model: Network, x: Tensor) -> None:
-    other = copied(model)  # without wrappers, which are in the names of parameters
-    before = {name for name, _ in other.named_parameters()}
-    with all_seeded(0), torch.no_grad():
-        other(x[:PROBE].clone().to(next(model.parameters(), x).device, torch.float32))
-    created = sorted({name for name, _ in other.named_parameters()} - before)
+def check_created(model: nn.Module, counted: Collection[nn.Parameter] | None = None) -> None:
+    """Refuse a network whose forward creates parameters, or replaces them by others.
+
+    Args:
+        counted: its parameters before forward was called. None: it was not called, and only
+            parameters without a shape are refused, those of torch's lazy modules.
+
+    Raises:
+        PluginError: it does; marked as the part's error.
+    """
+    known = None if counted is None else {id(parameter) for parameter in counted}
+    created = sorted(
+        name
+        for name, parameter in model.named_parameters()
+        if is_lazy(parameter) or (known is not None and id(parameter) not in known)
+    )
     if created:
         ours = created[0].startswith("encoding.")
         kind: Part = "encoding" if ours else "network"
-        part = model.encoding if ours else model
+        part = model.get_submodule("encoding") if ours else model
         names = bounded(", ".join(name.removeprefix("encoding.") for name in created), 200)
         message = (
             f"the {kind} {type(part).__name__} creates parameters in forward, {names}, after they "

@@ -150,6 +150,53 @@ class Late(Encoding):
         return self.layer(x)
 
 
+class Lazy(Encoding):
+    """A layer whose shape torch determines in forward."""
+
+    equation, source = "γ(x) = W x", "the tests"
+
+    def __init__(self, in_dim):
+        super().__init__(in_dim, 3)
+        self.layer = nn.LazyLinear(3)
+
+    def forward(self, x):
+        return self.layer(x)
+
+
+class Replaced(Weighted):
+    """Replaces its parameter by one of another shape."""
+
+    def forward(self, x):
+        self.w = nn.Parameter(self.w.detach().mean().expand(2).clone())
+        return self.w.mean().to(x.dtype) * x
+
+
+class Renamed(Encoding):
+    """Gives a parameter a second name in forward."""
+
+    equation, source = "γ(x) = W x", "the tests"
+
+    def __init__(self, in_dim):
+        super().__init__(in_dim, 3)
+        self.layer = nn.Linear(in_dim, 3)
+
+    def forward(self, x):
+        self.active = self.layer.weight  # listed before its first name
+        return self.layer(x)
+
+
+class LateInTraining(Weighted):
+    """Creates a parameter in a later call, if gradients are computed."""
+
+    calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        if self.calls > 1 and torch.is_grad_enabled():
+            self.late = nn.Parameter(torch.ones(1))
+        return super().forward(x)
+
+
 class Array(Weighted):
     """A NumPy array."""
 
@@ -193,6 +240,8 @@ def record_of(cls, loss="mse"):
         (Wide, "(8, 2) for 8 points; expected a torch tensor (N, 1), one row per point, or pass"),
         (Double, "returned torch.float64 on cpu for points of torch.float32 on cpu; let its forw"),
         (Late, "encoding Late creates parameters in forward, layer.bias, layer.weight, aft"),
+        (Lazy, "the encoding Lazy creates parameters in forward, layer.bias, layer.weight, after"),
+        (Replaced, "the encoding Replaced creates parameters in forward, w, after they were"),
         (Array, "returned a ndarray for 8 points; expected a torch tensor (N, 1), one row per"),
     ],
 )
@@ -202,6 +251,16 @@ def test_what_cannot_be_trained_or_compared_fails_in_set_up(cls, message, loss):
     assert message in record.error.message
     if cls is not BadStart:  # its parameter is named
         assert record.error.message.startswith("encoding 'theirs' of dist 1.0 failed: ")
+
+
+def test_a_parameter_may_get_a_second_name_in_forward():
+    assert record_of(Renamed, "l1").status == "ok"
+
+
+def test_a_parameter_that_training_creates_fails_the_cell():
+    record = record_of(LateInTraining)
+    assert (record.status, record.phase) == ("failed", "training")
+    assert "LateInTraining creates parameters in forward, late, after" in record.error.message
 
 
 def test_parameters_without_gradient_are_refused_without_a_run_too():
