@@ -20,7 +20,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from encbench.contracts.search import Search
-from encbench.errors import ParameterError, PluginError, did_you_mean
+from encbench.errors import ParameterError, PluginError, did_you_mean, error_line
 
 Positive = Annotated[float, Field(ge=1e-6, le=1e6)]
 """Type of frequencies, widths and the like. Outside this range, initial weights, values or
@@ -168,6 +168,13 @@ def parameters_of(cls: type) -> tuple[Parameter, ...]:
             raise PluginError(
                 f"{cls.__module__}.{cls.__qualname__}: parameter {name!r} has no type annotation"
             )
+        try:
+            default = deepcopy(parameter.default)
+        except Exception as error:
+            raise PluginError(
+                f"{cls.__module__}.{cls.__qualname__}: the default of parameter {name!r} cannot "
+                f"be copied: {error_line(error)}; take a value that copy.deepcopy copies, or None"
+            ) from error
         field = FieldInfo.from_annotation(hints[name])
         # the last range is the outermost: it overrides the range of an annotated type
         searches = [item for item in field.metadata if isinstance(item, Search)]
@@ -175,7 +182,7 @@ def parameters_of(cls: type) -> tuple[Parameter, ...]:
             Parameter(
                 name,
                 _type_text(hints[name]),
-                deepcopy(parameter.default),
+                default,
                 field.description or "",
                 hints[name],
                 searches[-1] if searches else None,

@@ -1,8 +1,9 @@
 """Parameters are the typed keywords of ``__init__``."""
 
 import math
+import threading
 from enum import Enum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 from pydantic import BaseModel, Field
@@ -96,6 +97,15 @@ def test_booleans_in_lists_and_tables_are_no_numbers(value):
 
 def test_in_dim_is_the_tasks_business_and_no_parameter():
     assert "in_dim" not in {parameter.name for parameter in parameters_of(Example)}
+
+
+def test_a_default_that_cannot_be_copied_is_named():
+    class Locked:
+        def __init__(self, *, lock: Any = threading.Lock()) -> None:  # noqa: B008 # the fault
+            pass
+
+    with pytest.raises(PluginError, match=r"Locked: the default of parameter 'lock' cannot be"):
+        validate_parameters("encoding", "locked", Locked, {})
 
 
 def test_a_default_that_is_changed_stays_as_it_was_written():
