@@ -139,6 +139,13 @@ class Suite(Settings):
     _path: Path | None = PrivateAttr(default=None)
     """The file that the suite is read from, unless the command line changes it."""
 
+    def __eq__(self, other: object) -> bool:
+        """Whether the contents are equal, from whatever files."""
+        if isinstance(other, Suite):
+            other = other.model_copy()
+            other._path = self._path
+        return super().__eq__(other)
+
     @property
     def note(self) -> str:
         """The end of a message on a task that no one asked for by name; "" for other tasks."""
@@ -152,9 +159,9 @@ class Suite(Settings):
         try:
             yield
         except UsageError as error:
-            if self._path is None:
-                raise
-            raise SuiteError(f"{self._path}: {error}") from error
+            if self._path is not None:  # its class and what caused it stay the same
+                error.args = (f"{self._path}: {error}",)
+            raise
 
     def check_size(self) -> None:
         """Refuse a suite of too many cells, before any of them is made.

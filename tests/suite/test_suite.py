@@ -270,13 +270,23 @@ def test_what_is_wrong_with_a_value_of_a_file_is_said_with_its_name(
     tmp_path, registry, text, words
 ):
     suite = load(tmp_path, text)
-    with pytest.raises(SuiteError, match=words) as caught:
+    with pytest.raises(UsageError, match=words) as named:
         plan(suite, registry)
-    assert str(caught.value).startswith(f"{tmp_path}/")
+    assert str(named.value).startswith(f"{tmp_path}/")
+    assert named.value.__cause__ is None, "-v would show a traceback"
     changed = override(suite, {"training": {"steps": 3}})
     with pytest.raises(UsageError, match=words) as caught:
         plan(changed, registry)
+    assert type(named.value) is type(caught.value)
     assert not str(caught.value).startswith(str(tmp_path)), "the command line's may be wrong"
+
+
+def test_suites_of_equal_contents_are_equal_wherever_they_are(tmp_path):
+    (tmp_path / "other").mkdir()
+    text = 'encodings = ["identity"]\ntasks = ["image"]\nseeds = [0]'
+    suite, other = load(tmp_path, text), load(tmp_path / "other", text)
+    assert suite == other
+    assert suite != load(tmp_path / "other", text.replace("0", "1"))
 
 
 def test_a_suite_of_too_many_cells_is_refused_before_any_is_made(registry, suite):
