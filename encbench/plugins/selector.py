@@ -82,7 +82,8 @@ def check_label(text: str, selector: str) -> None:
     if not (isinstance(last, str) and head.endswith(last)):
         raise UsageError(
             f"{text!r}: expected a label after ' as ', without commas, quotes, brackets or another "
-            "' as '; a suite file's { name = …, label = … } may have them"
+            "' as '; a suite file's { name = …, label = … } may have them, and a value that holds "
+            "' as ' needs quotes"
         )
 
 

@@ -33,7 +33,8 @@ def describe_error(error: ValidationError, model: type[BaseModel]) -> str:
     if isinstance(problem["input"], str):
         reason += did_you_mean(problem["input"], re.findall("'([^']+)'", reason))
     if isinstance(problem["input"], dict) and len(problem["input"]) == 1:
-        reason += did_you_mean(next(iter(problem["input"])), [SWEEP])
+        ((word, values),) = problem["input"].items()
+        reason += did_you_mean(word, [SWEEP] if isinstance(values, list) else [])
     if isinstance(problem["input"], list) and problem["input"] and where[0] in SECTIONS:
         reason += f"; for a cell with each of them write {{ {SWEEP} = {problem['input']} }}"
     got = "" if isinstance(problem["input"], dict) else f" = {problem['input']!r}"

@@ -619,6 +619,10 @@ def test_the_default_suite_has_another_name_with_other_encodings_or_tasks():
             "training = { lr = { swep = [1, 2] } }",
             "training.lr: expected a number or 'auto'; did you mean 'sweep'?",
         ),
+        (
+            "training = { optimizer = { steps = 'adam' } }",
+            "training.optimizer: expected a text",
+        ),
         ("training = { lr = inf }", "training.lr = inf: expected a finite number or 'auto'"),
         (
             "training = { batch_size = 'al' }",
