@@ -118,8 +118,8 @@ def build_model(
 
 
 def _needed_memory(cell: CellConfig, task: Dimensions, offer: Offer, registry: Registry) -> str:
-    """How much memory a model needs, and the setting whose default reduces it most; "" if the
-    model cannot be built without memory."""
+    """How much memory a model needs, and the setting whose default, or 1 in the network, reduces it
+    most, if to half; "" if the model cannot be built without memory."""
     given, network = cell.encoding.parameters, cell.network
 
     def needed(parameters: Mapping[str, Any], network: NetworkConfig) -> float:
@@ -139,11 +139,14 @@ def _needed_memory(cell: CellConfig, task: Dimensions, offer: Offer, registry: R
         for one in parameters_of(offer.load())
         if one.name in given and given[one.name] != one.default
     }
-    if network.width is not None:
-        narrow = network.model_copy(update={"width": 1})
-        without[f"network.width={network.width}"] = needed(given, narrow)
+    for name in ("width", "depth"):
+        if getattr(network, name) is not None:
+            smallest = network.model_copy(update={name: 1})
+            without[f"network.{name}={getattr(network, name)}"] = needed(given, smallest)
     largest = min(without, key=lambda name: without[name], default="")
-    return f"the model needs {total:,.1f} GiB, most of it by {largest or 'its defaults'}; give less"
+    if not largest or without[largest] > total / 2:
+        largest = "its defaults"
+    return f"the model needs {total:,.1f} GiB, most of it by {largest}; give less"
 
 
 def build_training(cell: CellConfig, registry: Registry) -> tuple[Optimizer, Schedule]:

@@ -311,7 +311,7 @@ class Large(Weighted):
     def __init__(self, in_dim: int, *, units: int = 4, unused: int = 1) -> None:
         super().__init__(in_dim)
         self.table = nn.Parameter(torch.empty(units, units))
-        if units > 4 and not self.table.is_meta:
+        if (units > 4 or unused == 3) and not self.table.is_meta:
             raise RuntimeError("[enforce fail at alloc_cpu.cpp:127] can't allocate memory")
 
 
@@ -324,3 +324,19 @@ def test_without_enough_memory_the_setting_that_needs_most_is_named():
         "out_of_memory",
         f"the model needs 4,096.0 GiB, most of it by units={1 << 20}; give less",
     )
+    deep = Suite(
+        encodings=["large:unused=3"], tasks=["wave"], network={"width": 256, "depth": 1000}
+    )
+    (cell,) = plan(deep, registry)
+    assert "most of it by network.depth=1000" in run_cell(cell, registry).record.error.message
+
+
+def test_no_setting_is_named_whose_default_saves_little_memory():
+    class Wide(Large):
+        def __init__(self, in_dim: int, *, units: int = 1 << 20, unused: int = 1) -> None:
+            super().__init__(in_dim, units=units, unused=unused)
+
+    registry = registry_of(ours=module(encodings={"wide": Wide}, tasks={"wave": Wave}))
+    (cell,) = plan(Suite(encodings=["wide:unused=2"], tasks=["wave"]), registry)
+    message = run_cell(cell, registry).record.error.message
+    assert message == "the model needs 4,096.0 GiB, most of it by its defaults; give less"
