@@ -196,6 +196,8 @@ def space_of(
     """
     asked = {option.name: option for option in options}
     given = {*entry.parameters, *(size_names(cls) if budgeted else ())}
+    if budgeted and cls.width_parameter:
+        given.add(cls.width_parameter)
 
     def impossible(dimension: Dimension) -> bool:
         """Whether the range begins and continues with values that no dimension allows: in 4D the

@@ -224,6 +224,13 @@ STANDARD = {"network": {"parameterization": "standard"}}
 NTK = {"network": {"parameterization": "ntk"}}
 
 
+def test_under_a_budget_a_first_layer_is_not_searched(monkeypatch):
+    cls = default_registry().find("encoding", "siren").load()
+    monkeypatch.setattr(cls, "width_parameter", "omega")  # it declares a range
+    assert "omega" in searched("siren")
+    assert "omega" not in searched("siren", budget=20_000)
+
+
 def test_under_a_budget_the_share_of_the_network_is_searched_instead_of_sizes():
     free, bound = searched("hashgrid"), searched("hashgrid", budget=20_000)
     assert "log2_hashmap_size" in free
