@@ -158,8 +158,9 @@ def _is_tied(
 ) -> bool:
     """Whether a budget sizes the encoding's ``width_parameter`` with the network's width: neither
     is given, by the suite or by its entries for the task and the encoding."""
-    width_is_given = "width" in network.model_fields_set.union(*(one.network for one in entries))
-    return not width_is_given and cls.width_parameter not in entries[1].parameters
+    given = [network.width if "width" in network.model_fields_set else None]
+    given += [entry.network.get("width") for entry in entries]
+    return not any(given) and cls.width_parameter not in entries[1].parameters
 
 
 def _at_size(

@@ -85,6 +85,8 @@ def test_a_first_layer_is_as_wide_as_the_layers_after_it(asked, sizes):
     suite = Suite(encodings=[asked], tasks=["image:side=8"], budget={"parameters": 10_000})
     (cell,) = plan(suite, REGISTRY)
     assert (cell.encoding.parameters["features"], cell.network.width) == sizes
+    unset = suite.model_copy(update={"network": NetworkConfig(width=None)})
+    assert plan(unset, REGISTRY) == [cell]
 
 
 def test_where_a_width_is_too_coarse_a_step_the_first_layer_makes_up_for_it():
