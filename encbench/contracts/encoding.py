@@ -116,7 +116,8 @@ class Encoding(nn.Module, ABC):
     value where a parameter's default is None."""
     width_parameter: ClassVar[str | None] = None
     """Name of the parameter that is the width of a layer like the network's hidden ones. A
-    parameter budget sizes both to the same width, unless either is given."""
+    parameter budget sizes both to the same width where that comes within 5 %, unless either is
+    given."""
     encoding_parameters: ClassVar[tuple[str, ...]] = ()
     """Names of the parameters whose texts select other encodings, such as a composite's parts; a
     cell is run again when a plug-in of one of these has another version."""
