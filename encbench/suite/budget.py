@@ -14,7 +14,7 @@ the first one, which takes two seconds. Constructors of built-in encodings avoid
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
@@ -128,25 +128,114 @@ def sized(
     if terms not in _sizings:
         if len(_sizings) >= MOST_SIZINGS:
             _sizings.clear()
-        _sizings[terms] = _search_sizes(encoding, reference, network, ends, budget, registry, layer)
+        search = _Search(encoding, reference, network, ends, budget, registry, layer)
+        _sizings[terms] = search.result()
     return _sizings[terms]
 
 
-def _search_sizes(
-    encoding: type[Encoding],
-    reference: PluginRef,
-    network: NetworkConfig,
-    ends: tuple[int, int],
-    budget: int,
-    registry: Registry | None,
-    layer: str | None,
-) -> Sizing:
-    def sizing(parameters: dict[str, Any], width: int | None, chosen: dict[str, Any]) -> Sizing:
-        config = network.model_copy(update={"width": width})
-        counts = _parameter_counts(encoding, parameters, config, ends, registry)
-        return Sizing(sum(counts.values()), counts["encoding"], parameters, width, chosen)
+class _Search:
+    """The search for sizes that come near a budget; arguments as for ``sized``.
 
-    def by(
+    Args:
+        layer: the parameter of the encoding that follows the network's width, if any does.
+    """
+
+    def __init__(
+        self,
+        encoding: type[Encoding],
+        reference: PluginRef,
+        network: NetworkConfig,
+        ends: tuple[int, int],
+        budget: int,
+        registry: Registry | None,
+        layer: str | None,
+    ) -> None:
+        self.encoding, self.reference, self.network = encoding, reference, network
+        self.ends, self.budget, self.registry, self.layer = ends, budget, registry, layer
+        try:
+            self.given = self._sizing(reference.parameters, network.width, {})
+        except EncbenchError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise PluginError(
+                f"encoding {reference.name!r} of {reference.distribution} cannot be built without "
+                f'memory (torch\'s device "meta"), as a budget needs: {error_line(error)}'
+            ) from error
+        self.sizes = self.given.parameters | self._built_values(
+            self.given.parameters, size_names(encoding)
+        )
+
+    def result(self) -> Sizing:
+        """The best sizing.
+
+        Raises:
+            SuiteError: it is not within tolerance of the budget.
+        """
+        best, found = self._by_sizes(self.budget, TOTAL)
+        fits = self.layer is None and _within_tolerance(best.count, self.budget)
+        # the network leaves the encoding nearly nothing
+        crowded = best.own < min(self.given.own, self.budget * SHARES[-1])
+        if crowded or not fits:
+            nearest = [] if fits else sorted(found, key=self._rank(self.budget))
+            best = self._with_another_width(best, found, nearest, crowded)
+        chosen = best.chosen.items()
+        least = tuple(name for name, value in chosen if self._is_least(best, name, value))
+        if not _within_tolerance(best.count, self.budget):
+            raise SuiteError(self._refusal(best, least))
+        return replace(best, least=least)
+
+    def _with_another_width(
+        self, best: Sizing, found: Sequence[Sizing], nearest: Iterable[Sizing], crowded: bool
+    ) -> Sizing:
+        """Change the width where the steps of the sizes are too coarse; where the budget is out of
+        their reach, try the width alone first."""
+        sides = {one.count < self.budget for one in found}
+        first: Iterable[Sizing] = [] if len(sides) == 2 and not crowded else [self.given]
+        if (crowded or sides == {False}) and self.given.own > self.budget * SHARES[0]:
+            own = attrgetter("own")
+            first = (self._by_sizes(round(self.budget * share), own)[0] for share in SHARES)
+        for start in chain(first, nearest):
+            key = _distance_to(self.budget)
+            changed = min(self._by_width(start, self.layer), key=key, default=best)
+            if _within_tolerance(changed.count, self.budget):
+                return changed
+            best = min(best, changed, key=key)
+        return best
+
+    def _by_sizes(
+        self, target: int, counted: Callable[[Sizing], int]
+    ) -> tuple[Sizing, list[Sizing]]:
+        """Change the encoding alone: the best sizing, and all sizings around the target."""
+        main, *others = self.encoding.size_parameters or ("",)
+        found = self._by(main, self.given, target, counted, NEXT) if main else []
+        best = min(found, key=_distance_to(target, counted), default=self.given)
+        if _within_tolerance(counted(best), target):
+            return best, found
+        # combine a size with coarse steps, such as a power of two, with a finer one
+        finer = [
+            one
+            for name in others
+            for coarse in found or [self.given]
+            for one in self._by(name, coarse, target, counted)
+        ]
+        near = [
+            one
+            for one in finer
+            if _within_tolerance(counted(one), target) and not self._is_distorted(one)
+        ]
+        found += finer
+        if not near:
+            return min(found, key=self._rank(target, counted), default=self.given), found
+        best = min(
+            near,
+            key=lambda one: (self._distortion(one), sum(map(abs, self._changes(one).values()))),
+        )
+        # the smallest with this count: a hash table larger than the grid changes nothing. None if
+        # a parameter that is given excludes the main size
+        return [best, *self._by(main, best, counted(best), counted)][-1], found
+
+    def _by(
+        self,
         names: str | tuple[str, ...],
         start: Sizing,
         target: int,
@@ -157,13 +246,12 @@ def _search_sizes(
         and above the target; then, of several, as many next ones on each side as asked."""
         current = {name: start.parameters.get(name) for name in _group(names)}
         if None in current.values():
-            current |= _built_values(encoding, start.parameters, ends[0], current)
+            current |= self._built_values(start.parameters, current)
 
         def at(size: int, sizes: Mapping[str, Any] = current) -> Sizing:
-            changed = start.parameters | _scaled(sizes, size)
-            parameters = validate_parameters("encoding", reference.name, encoding, changed)
+            parameters = self._validated(start.parameters | _scaled(sizes, size))
             chosen = {name: parameters[name] for name in sizes}
-            return sizing(parameters, start.width, start.chosen | chosen)
+            return self._sizing(parameters, start.width, start.chosen | chosen)
 
         def is_used(name: str) -> bool:
             larger = _built(
@@ -181,122 +269,97 @@ def _search_sizes(
             found += [one for one in others if one is not None]
         return found
 
-    def changes(found: Sizing) -> dict[str, float]:
-        """log(size / given size) of the chosen sizes; infinite if none was given or built."""
-        pairs = {k: (_largest(v), _largest(sizes.get(k))) for k, v in found.chosen.items()}
-        return {k: math.log(new / old) if old else math.inf for k, (new, old) in pairs.items()}
-
-    def distortion(found: Sizing) -> float:
-        """log of the factor by which the proportions of the main sizes changed; 0 for one."""
-        main = _group(encoding.size_parameters[0]) if encoding.size_parameters else ()
-        logs = [log for name, log in changes(found).items() if name in main and log < math.inf]
-        return max(logs) - min(logs) if len(logs) > 1 else 0
-
-    def is_distorted(found: Sizing) -> bool:
-        """Whether the proportions are so different that the width is changed instead."""
-        return distortion(found) > math.log(DISTORTION) and network.width is not None
-
-    def rank(target: int, counted: Callable[[Sizing], int] = TOTAL) -> Callable[[Sizing], Any]:
-        return lambda one: (is_distorted(one), abs(counted(one) - target))
-
-    def by_sizes(target: int, counted: Callable[[Sizing], int]) -> tuple[Sizing, list[Sizing]]:
-        """Change the encoding alone: the best sizing, and all sizings around the target."""
-        main, *others = encoding.size_parameters or ("",)
-        found = by(main, given, target, counted, NEXT) if main else []
-        best = min(found, key=_distance_to(target, counted), default=given)
-        if _within_tolerance(counted(best), target):
-            return best, found
-        # combine a size with coarse steps, such as a power of two, with a finer one
-        finer = [
-            one
-            for name in others
-            for coarse in found or [given]
-            for one in by(name, coarse, target, counted)
-        ]
-        near = [
-            one
-            for one in finer
-            if _within_tolerance(counted(one), target) and not is_distorted(one)
-        ]
-        found += finer
-        if not near:
-            return min(found, key=rank(target, counted), default=given), found
-        best = min(near, key=lambda one: (distortion(one), sum(map(abs, changes(one).values()))))
-        # the smallest with this count: a hash table larger than the grid changes nothing. None if
-        # a parameter that is given excludes the main size
-        return [best, *by(main, best, counted(best), counted)][-1], found
-
-    def by_width(start: Sizing, layer: str | None = layer) -> list[Sizing]:
-        if network.width is None:
+    def _by_width(self, start: Sizing, layer: str | None) -> list[Sizing]:
+        """Change the width of the network, and with it the parameter ``layer``, if any."""
+        if self.network.width is None:
             return []
 
         def at(size: int) -> Sizing:
             own = {layer: size} if layer else {}
-            changed = start.parameters | own
-            parameters = validate_parameters("encoding", reference.name, encoding, changed)
-            return sizing(parameters, size, start.chosen | own | {"width": size})
+            parameters = self._validated(start.parameters | own)
+            return self._sizing(parameters, size, start.chosen | own | {"width": size})
 
-        least = min(LEAST_WIDTH, network.width or LEAST_WIDTH)
-        found = [one for one in _around(at, budget) if (one.width or 0) >= least] or [at(least)]
-        if layer and not any(_within_tolerance(one.count, budget) for one in found):
+        least = min(LEAST_WIDTH, self.network.width or LEAST_WIDTH)
+        around = _around(at, self.budget)
+        found = [one for one in around if (one.width or 0) >= least] or [at(least)]
+        if layer and not self._any_fits(found):
             # a step of the width is too coarse for a narrow network: make up for it in one layer
-            found += [finer for one in found for finer in by(layer, one, budget)]
-            if not any(_within_tolerance(one.count, budget) for one in found):
+            found += [finer for one in found for finer in self._by(layer, one, self.budget)]
+            if not self._any_fits(found):
                 # or its limits are too narrow: make up for them in the other layers
-                found += [other for one in found for other in by_width(one, None)]
+                found += [other for one in found for other in self._by_width(one, None)]
         return found
 
-    try:
-        given = sizing(reference.parameters, network.width, {})
-    except EncbenchError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise PluginError(
-            f"encoding {reference.name!r} of {reference.distribution} cannot be built without "
-            f'memory (torch\'s device "meta"), as a budget needs: {error_line(error)}'
-        ) from error
-    sizes = given.parameters | _built_values(
-        encoding, given.parameters, ends[0], size_names(encoding)
-    )
-    best, found = by_sizes(budget, TOTAL)
-    fits = layer is None and _within_tolerance(best.count, budget)
-    # the network leaves the encoding nearly nothing
-    crowded = best.own < min(given.own, budget * SHARES[-1])
-    if crowded or not fits:
-        # if the steps are too coarse, adjust the width; if out of reach, first try the width alone
-        nearest = [] if fits else sorted(found, key=rank(budget))
-        sides = {one.count < budget for one in found}
-        first: Iterable[Sizing] = [] if len(sides) == 2 and not crowded else [given]
-        if (crowded or sides == {False}) and given.own > budget * SHARES[0]:
-            first = (by_sizes(round(budget * share), attrgetter("own"))[0] for share in SHARES)
-        for start in chain(first, nearest):
-            changed = min(by_width(start), key=_distance_to(budget), default=best)
-            if _within_tolerance(changed.count, budget):
-                best = changed
-                break
-            best = min(best, changed, key=_distance_to(budget))
+    def _any_fits(self, found: Iterable[Sizing]) -> bool:
+        return any(_within_tolerance(one.count, self.budget) for one in found)
 
-    def is_least(name: str, value: Any) -> bool:
+    def _changes(self, found: Sizing) -> dict[str, float]:
+        """log(size / given size) of the chosen sizes; infinite if none was given or built."""
+        pairs = {k: (_largest(v), _largest(self.sizes.get(k))) for k, v in found.chosen.items()}
+        return {k: math.log(new / old) if old else math.inf for k, (new, old) in pairs.items()}
+
+    def _distortion(self, found: Sizing) -> float:
+        """log of the factor by which the proportions of the main sizes changed; 0 for one."""
+        names = self.encoding.size_parameters
+        main = _group(names[0]) if names else ()
+        changes = self._changes(found).items()
+        logs = [log for name, log in changes if name in main and log < math.inf]
+        return max(logs) - min(logs) if len(logs) > 1 else 0
+
+    def _is_distorted(self, found: Sizing) -> bool:
+        """Whether the proportions are so different that the width is changed instead."""
+        return self._distortion(found) > math.log(DISTORTION) and self.network.width is not None
+
+    def _rank(
+        self, target: int, counted: Callable[[Sizing], int] = TOTAL
+    ) -> Callable[[Sizing], Any]:
+        return lambda one: (self._is_distorted(one), abs(counted(one) - target))
+
+    def _is_least(self, best: Sizing, name: str, value: Any) -> bool:
+        """Whether a chosen size was reduced to its minimum."""
         if name == "width":
             return bool(value <= LEAST_WIDTH)
-        asked = given.parameters[name]
+        asked = self.given.parameters[name]
         if asked is None:
-            asked = _built_values(encoding, given.parameters, ends[0], [name]).get(name)
+            asked = self._built_values(self.given.parameters, [name]).get(name)
         start = replace(best, parameters=best.parameters | {name: asked})  # for its proportions
-        return value != asked and value in [one.parameters[name] for one in by(name, start, 0)]
+        return value != asked and value in [
+            one.parameters[name] for one in self._by(name, start, 0)
+        ]
 
-    least = tuple(name for name, value in best.chosen.items() if is_least(name, value))
-    if not _within_tolerance(best.count, budget):
+    def _refusal(self, best: Sizing, least: Sequence[str]) -> str:
         what = "change the budget, the network or the encoding"
-        if not encoding.size_parameters and given.own:
-            what = f"its own {given.own:,} are not sized: give other parameters, or " + what
-        if least and best.count > budget:
+        own = self.given.own
+        if not self.encoding.size_parameters and own:
+            what = f"its own {own:,} are not sized: give other parameters, or " + what
+        if least and best.count > self.budget:
             what = f"{', '.join(least)} cannot be smaller; {what}"
-        raise SuiteError(
-            f"encoding {reference.label!r} cannot have {budget:,} parameters with its network: "
-            f"nearest is {best}; {what}"
+        return (
+            f"encoding {self.reference.label!r} cannot have {self.budget:,} parameters with its "
+            f"network: nearest is {best}; {what}"
         )
-    return replace(best, least=least)
+
+    def _sizing(
+        self, parameters: dict[str, Any], width: int | None, chosen: dict[str, Any]
+    ) -> Sizing:
+        config = self.network.model_copy(update={"width": width})
+        counts = _parameter_counts(self.encoding, parameters, config, self.ends, self.registry)
+        return Sizing(sum(counts.values()), counts["encoding"], parameters, width, chosen)
+
+    def _validated(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        return validate_parameters("encoding", self.reference.name, self.encoding, parameters)
+
+    def _built_values(self, parameters: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+        """The sizes that an encoding stores under the names of parameters, where these are None."""
+        with without_memory():
+            built = self.encoding(self.ends[0], **deepcopy(dict(parameters)))
+        found = {name: getattr(built, name, None) for name in names if parameters.get(name) is None}
+        return {
+            name: value
+            for name, value in found.items()
+            if isinstance(value, int)
+            or (isinstance(value, list) and all(isinstance(item, int) for item in value))
+        }
 
 
 def _distance_to(target: int, counted: Callable[[Sizing], int] = TOTAL) -> Callable[[Sizing], int]:
@@ -350,21 +413,6 @@ def _scaled(sizes: Mapping[str, Any], largest: int) -> dict[str, Any]:
     return {
         name: [scaled(one) for one in value] if isinstance(value, list) else scaled(value)
         for name, value in sizes.items()
-    }
-
-
-def _built_values(
-    encoding: type[Encoding], parameters: Mapping[str, Any], in_dim: int, names: Iterable[str]
-) -> dict[str, Any]:
-    """The sizes that an encoding stores under the names of parameters, where these are None."""
-    with without_memory():
-        built = encoding(in_dim, **deepcopy(dict(parameters)))
-    found = {name: getattr(built, name, None) for name in names if parameters.get(name) is None}
-    return {
-        name: value
-        for name, value in found.items()
-        if isinstance(value, int)
-        or (isinstance(value, list) and all(isinstance(item, int) for item in value))
     }
 
 
