@@ -177,6 +177,7 @@ def named() -> dict[str, object]:
         "Encoding": encbench.Encoding,
         "Field": Field,
         "RootMean": Adam,
+        "Schedule": encbench.Schedule,
         "WorstPixel": Psnr,
         "encbench": encbench,
         "model": encbench.CoordinateMLP(encoding, out_dim=3, width=8, depth=2),

@@ -18,7 +18,7 @@ from encbench.runs.shares import share_of, shuffled
 from encbench.suite.file import SuiteEntry
 from encbench.suite.plan import keyed_plan
 from tests.runs.test_dask import content
-from tests.runs.test_left_to_run import Ends
+from tests.runs.test_reuse import Ends
 
 OPTIONS = {"jobs": 1, "device": "cpu", "report": False}
 

@@ -24,7 +24,7 @@ def test_everything_chosen_survives_a_reload(shared: Opened) -> None:
     shared.choose("spectra", "y", "linear")
     expect(page).to_have_url(re.compile("spectra.y=linear"))
     shared.reload()
-    assert page.locator("#task option:checked").inner_text() == "image:image=coffee"
+    expect(page.locator("#task option:checked")).to_have_text("image:image=coffee")
     assert page.locator("#find").input_value() == "levels"
     assert page.locator("#status input").first.is_checked()
     shared.shows(
@@ -44,7 +44,7 @@ def test_an_address_edited_by_hand_is_followed(shared: Opened) -> None:
     shared.page.evaluate("location.hash = '#task=task-1&standings.sort=psnr:asc&find=levels='")
     expect(shared.page.locator("#find")).to_have_value("levels=")
     shared.begins(["ffe:levels=4", "ffe:levels=16"])
-    assert shared.page.locator("#task option:checked").inner_text() == "image:image=coffee"
+    expect(shared.page.locator("#task option:checked")).to_have_text("image:image=coffee")
 
 
 def test_what_an_address_cannot_mean_is_ignored(file: Path, tab: Opened) -> None:
@@ -53,7 +53,7 @@ def test_what_an_address_cannot_mean_is_ignored(file: Path, tab: Opened) -> None
         "&hide=nobody&sheet.at=many&overview.sort=:desc&standings.sort=%E0%A4%A&__proto__=1&=2"
     )
     tab.open(file, bad)
-    assert tab.page.locator("#task option:checked").inner_text() == "image:image=chelsea"
+    expect(tab.page.locator("#task option:checked")).to_have_text("image:image=chelsea")
     expect(tab.entries()).to_have_count(7)
     assert tab.plot("curves")["x"] == "optimizer step"
     assert tab.plot("spectra")["xtype"] == "linear"

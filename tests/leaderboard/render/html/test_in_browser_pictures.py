@@ -58,15 +58,15 @@ def test_the_divider_follows_mouse_and_finger(opened: Opened) -> None:
 def test_any_two_pictures_of_a_task_are_laid_side_by_side(shared: Opened, file: Path) -> None:
     host = pictures(shared)
     left, right = host.locator("select").all()
-    assert left.locator("option:checked").inner_text() == "target"
-    assert right.locator("option:checked").inner_text() == "prediction: identity"
+    expect(left.locator("option:checked")).to_have_text("target")
+    expect(right.locator("option:checked")).to_have_text("prediction: identity")
     left.select_option("prediction: ffe:levels=16")
     source = host.locator("img.left").get_attribute("src") or ""
     assert base64.b64decode(source.partition(",")[2]) == (file.parent / "0-2.png").read_bytes()
     expect(host.locator("span.left")).to_have_text("prediction: ffe:levels=16, PSNR 34.0 dB")
     host.get_by_role("button", name="Swap").click()
-    assert right.locator("option:checked").inner_text() == "prediction: ffe:levels=16"
-    assert left.locator("option:checked").inner_text() == "prediction: identity"
+    expect(right.locator("option:checked")).to_have_text("prediction: ffe:levels=16")
+    expect(left.locator("option:checked")).to_have_text("prediction: identity")
 
 
 def test_the_page_says_that_it_was_made_without_pictures(tmp_path: Path, tab: Opened) -> None:

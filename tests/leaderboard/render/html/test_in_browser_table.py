@@ -79,11 +79,11 @@ def test_filters_are_joined_and_counted_and_cleared_together(shared: Opened) -> 
     shared.shows(["siren", "huge"])
     page.locator("#find").fill("hu")
     shared.shows(["huge"])
-    assert page.locator("#shown").inner_text() == "1 of 7 rows"
+    expect(page.locator("#shown")).to_have_text("1 of 7 rows")
     page.locator("#find").fill("nothing like this")
     expect(shared.table()).to_contain_text("No entry passes")
     page.get_by_role("button", name="Clear").click()
-    assert page.locator("#shown").inner_text() == "7 rows"
+    expect(page.locator("#shown")).to_have_text("7 rows")
     shared.shows(SHOWN)
 
 
@@ -91,7 +91,7 @@ def test_failures_stand_out_and_say_how_they_ended(shared: Opened) -> None:
     # Shown because a cell did not finish; hidden at first if all did.
     expect(shared.head("status")).to_be_visible()
     row = shared.rows().filter(has_text="siren")
-    assert row.locator(".c-status").inner_text() == "diverged"
+    expect(row.locator(".c-status")).to_have_text("diverged")
     colour = "cell => getComputedStyle(cell).color"
     ok = shared.rows().first.locator(".c-status")
     assert row.locator(".c-status").evaluate(colour) != ok.evaluate(colour)
@@ -101,7 +101,7 @@ def test_find_looks_in_the_names_of_tasks_too(shared: Opened) -> None:
     page = shared.page
     page.locator("#find").fill("coffee")
     page.locator("#found").get_by_text("image:image=coffee").click()
-    assert page.locator("#task option:checked").inner_text() == "image:image=coffee"
+    expect(page.locator("#task option:checked")).to_have_text("image:image=coffee")
     # A task that was found keeps its entries; a second word then chooses among them.
     shared.shows(SHOWN)
     page.locator("#find").fill("coffee levels=16")
@@ -111,7 +111,7 @@ def test_find_looks_in_the_names_of_tasks_too(shared: Opened) -> None:
 def test_another_task_has_its_own_numbers_and_all_tasks_stand_together(shared: Opened) -> None:
     page = shared.page
     page.locator("#task").select_option(label="image:image=coffee")
-    assert shared.rows().first.locator(".c-psnr").inner_text().startswith("17.50")
+    expect(shared.rows().first.locator(".c-psnr")).to_contain_text("17.50")
     page.locator("#task").select_option(label="All tasks")
     expect(page.locator(".table[data-name=standings] tbody > tr[tabindex]")).to_have_count(14)
     page.locator("#task").select_option(label="image:image=chelsea")
@@ -166,7 +166,7 @@ def test_of_many_rows_few_are_drawn(tmp_path: Path, tab: Opened) -> None:
     file = write_html(many_entries(150, 1), tmp_path / "many.html")
     tab.open(file)
     expect(tab.rows()).to_have_count(50)
-    assert tab.page.locator("#shown").inner_text() == "150 rows"
+    expect(tab.page.locator("#shown")).to_have_text("150 rows")
     tab.table().locator(".dt-paging").get_by_text("2", exact=True).click()
     tab.begins(["ffe:levels=50"])
     tab.sort("encoding")
