@@ -69,9 +69,12 @@ class Opened:
         self.page.mouse.move(0, 0)
         self.page.evaluate(
             """() => new Promise((done) => {
-              addEventListener("hashchange", () => done(), { once: true });
-              location.hash = `#find=&time=${performance.now()}`;
-              scrollTo(0, 0);
+              // after what the last test chose is in the address, which takes the page 0.1 s
+              setTimeout(() => {
+                addEventListener("hashchange", () => done(), { once: true });
+                location.hash = `#find=&time=${performance.now()}`;
+                scrollTo(0, 0);
+              }, 110);
             })"""
         )
 
