@@ -6,7 +6,6 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, TypeVar
@@ -23,7 +22,7 @@ from encbench.plugins.selector import format_selector, parse_selector
 from encbench.suite.budget import dimensions, sized
 from encbench.suite.config import CellConfig, NetworkConfig, PluginRef
 from encbench.suite.file import SuiteEntry
-from encbench.suite.networks import build_network, without_memory
+from encbench.suite.networks import build_network, built_encoding, without_memory
 
 Built = TypeVar("Built")
 NAMED = {"network.kind": "network", "network.activation": "activation"}
@@ -155,7 +154,7 @@ def refusals(
         network = default.network.model_copy(update=named)
 
         def build(in_dim: int) -> object:
-            encoding = cls(in_dim, **deepcopy(parameters))
+            encoding = built_encoding(cls, in_dim, parameters)
             return build_network(network, encoding, out_dim=1) if named else encoding
 
         return next(filter(None, (refusal_of(partial(build, d)) for d in dimensions)), "")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -25,7 +24,7 @@ from encbench.suite.budget import size_names
 from encbench.suite.config import CellConfig, NetworkConfig, TrainingConfig
 from encbench.suite.file import SuiteEntry
 from encbench.suite.messages import describe_error
-from encbench.suite.networks import network_class, taken_by
+from encbench.suite.networks import built_encoding, network_class, taken_by
 from encbench.training.optimizers import usual_rate
 
 SEARCHABLE = {
@@ -204,7 +203,9 @@ def space_of(
         upper half of a grid's resolutions may be too fine, and draws leave it out."""
         return all(
             refusal_of(
-                partial(cls, d, **deepcopy(default.encoding.parameters) | {dimension.key: value})
+                partial(
+                    built_encoding, cls, d, default.encoding.parameters | {dimension.key: value}
+                )
             )
             for d in dimensions
             for value in (dimension.lowest, dimension.middle)
@@ -317,7 +318,9 @@ def _batches(default: CellConfig, points: int | None) -> dict[str, Search]:
 def _learns(cls: type[Encoding], dimensions: Collection[int], default: CellConfig) -> bool:
     """Whether the encoding has parameters that are trained; True if that is not known."""
     try:
-        encoding = on_meta(partial(cls, min(dimensions), **deepcopy(default.encoding.parameters)))
+        encoding = on_meta(
+            partial(built_encoding, cls, min(dimensions), default.encoding.parameters)
+        )
     except ParameterError:
         return False
     return encoding is None or any(True for _ in encoding.parameters())

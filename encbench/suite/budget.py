@@ -352,7 +352,7 @@ class _Search:
     def _built_values(self, parameters: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
         """The sizes that an encoding stores under the names of parameters, where these are None."""
         with without_memory():
-            built = self.encoding(self.ends[0], **deepcopy(dict(parameters)))
+            built = built_encoding(self.encoding, self.ends[0], parameters)
         found = {name: getattr(built, name, None) for name in names if parameters.get(name) is None}
         return {
             name: value

@@ -15,7 +15,7 @@ from encbench.errors import ParameterError, PluginError, SuiteError
 from encbench.network.activations import activation_of
 from encbench.plugins.registry import Offer, Registry
 from encbench.suite.config import NetworkConfig, PluginRef, sorted_json
-from encbench.suite.networks import network_class, taken_by
+from encbench.suite.networks import built_encoding, network_class, taken_by
 from encbench.suite.seeding import seeded
 
 INTERVALS, HALVINGS = 64, 26
@@ -85,8 +85,9 @@ def check_derivatives(
 
 def _built(offer: Offer, in_dim: int, reference: PluginRef) -> Encoding:
     with seeded(0):
-        parameters = deepcopy(reference.parameters)
-        encoding: Encoding = offer.call(lambda cls: cls(in_dim, **parameters)).double()
+        encoding: Encoding = offer.call(
+            lambda cls: built_encoding(cls, in_dim, reference.parameters)
+        ).double()
         with torch.no_grad():
             for parameter in encoding.parameters():
                 if not parameter.any():  # a table may be initialized with zeros
