@@ -217,19 +217,27 @@ class Registry:
             )
         raise UnknownNameError(self._unknown(kind, name))
 
-    def choose(self, kind: str, text: str) -> tuple[Offer, dict[str, Any], str]:
+    def choose(
+        self, kind: str, text: str, more: Mapping[str, Any] | None = None
+    ) -> tuple[Offer, dict[str, Any], str]:
         """Resolve "name:key=value,…".
+
+        Args:
+            more: further parameters.
 
         Returns:
             The offer, the values of all its parameters, and the shortest equivalent text.
 
         Raises:
-            UsageError: the text is malformed, or a name or a parameter in it is wrong.
+            UsageError: the text is malformed, a name or a parameter is wrong, or a parameter is
+                given in the text and in ``more``.
         """
         name, given = parse_selector(text)
+        if twice := given.keys() & (more or {}):
+            raise UsageError(f"{', '.join(sorted(twice))} given in {text!r} and as a keyword")
         offer = self.find(kind, name)
         cls = offer.load()
-        parameters = validate_parameters(kind, name, cls, given)
+        parameters = validate_parameters(kind, name, cls, given | dict(more or {}))
         defaults = {parameter.name: parameter.default for parameter in parameters_of(cls)}
         changed = {key: _sorted(v) for key, v in parameters.items() if v != defaults[key]}
         builtin = offer.distribution == "encbench"

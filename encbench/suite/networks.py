@@ -19,9 +19,7 @@ from encbench.contracts.network import SETTINGS, Network
 from encbench.errors import EncbenchError, ParameterError, UsageError
 from encbench.network.activations import activation_of
 from encbench.network.mlp import CoordinateMLP
-from encbench.plugins.parameters import validate_parameters
 from encbench.plugins.registry import Registry, default_registry, named_failures
-from encbench.plugins.selector import parse_selector
 from encbench.suite.config import NetworkConfig
 
 NEUTRAL = {name: field.default for name, field in NetworkConfig.model_fields.items()} | {
@@ -120,13 +118,8 @@ def encoding(text: str, in_dim: int, **parameters: Any) -> Encoding:
         raise ParameterError(f"in_dim is {in_dim!r}; expected a whole number") from None
     if not isinstance(text, str):
         raise UsageError(f"text is {text!r}; expected the name of an encoding, such as 'ffe'")
-    name, given = parse_selector(text)
-    if twice := given.keys() & parameters.keys():
-        raise UsageError(f"{', '.join(sorted(twice))} given in {text!r} and as a keyword")
-    offer = default_registry().find("encoding", name)
-    cls = offer.load()
-    chosen = validate_parameters("encoding", name, cls, given | parameters)
-    check_range(cls, in_dim, offer.name)
+    offer, chosen, _ = default_registry().choose("encoding", text, parameters)
+    check_range(offer.load(), in_dim, offer.name)
     found: Encoding = offer.call(lambda cls: built_encoding(cls, in_dim, chosen))
     return found
 
